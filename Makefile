@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+# fpm-waker: make | make check | make demo | make lint | make install DESTDIR= PREFIX= | make uninstall | make clean
+
+VERSION  := 0.1.0
+CC       ?= cc
+CFLAGS   ?= -O2 -g
+PREFIX   ?= /usr
+DESTDIR  ?=
+BUILD    ?= build
+
+warnings := -Wall -Wextra -Werror -pedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wold-style-definition -Wcast-qual -Wcast-align -Wwrite-strings -Wundef -Wvla \
+            -Wformat=2 -Wconversion -Wsign-conversion -Wnull-dereference -Wdouble-promotion
+base     := -std=gnu11 -D_GNU_SOURCE -DFPM_WAKER_VERSION='"$(VERSION)"' $(warnings) -MMD -MP
+harden   := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2
+link     := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
+
+# The shim loads into glibc and musl programs alike: no needed library, no versioned symbol, and
+# nothing the compiler might call on its own (memcpy, __stack_chk_fail).
+shim     := -O2 -g -fPIC -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns \
+            -fvisibility=hidden -ftls-model=initial-exec -fcf-protection
+shim_link := -shared -nostdlib -Wl,--hash-style=both -Wl,-soname,libfpm-waker.so $(link)
+
+preload_c  := $(wildcard preload/*.c)
+launcher_c := $(addprefix launcher/,fpm-launcher.c $(launcher_parts))
+waker_c    := $(addprefix launcher/,fpm-waker.c $(waker_parts))
+# What each program is made of besides its main file.
+launcher_parts := handover-fetch.c log.c server.c sockets.c span.c watchdog.c
+waker_parts    := conf.c docker.c handover-serve.c log.c run.c span.c watchdog.c
+
+objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
+
+.PHONY: all
+all: $(BUILD)/libfpm-waker.so $(BUILD)/fpm-launcher $(BUILD)/fpm-waker
+
+$(BUILD)/libfpm-waker.so: $(call objects,shim,$(preload_c))
+	$(CC) $(shim_link) -o $@ $^
+
+$(BUILD)/fpm-launcher: $(call objects,static,$(launcher_c) preload/gate.c)
+	$(CC) -static $(CFLAGS) $(link) -o $@ $^
+
+$(BUILD)/fpm-waker: $(call objects,host,$(waker_c) preload/gate.c)
+	$(CC) -pie $(CFLAGS) $(link) -o $@ $^ -lsystemd
+
+$(BUILD)/shim/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(base) $(shim) -c -o $@ $<
+
+$(BUILD)/static/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(base) $(harden) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/host/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(base) $(harden) -fPIE $(CFLAGS) -c -o $@ $<
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)
+
+-include $(wildcard $(BUILD)/*/*/*.d)

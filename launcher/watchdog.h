@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The watchdog's decision: has the server been idle for long enough? It neither waits nor signals,
+ * so the same code runs in the launcher's watchdog process and in fpm-waker's event loop.
+ *
+ * Between two looks nothing has to happen: a request that ends later than a look ends less than
+ * the idle span before the next one, so one wake-up per idle span is exact and costs the request
+ * path nothing.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../preload/gate.h"
+
+struct watchdog {
+        struct gate gate;
+        const int *sockets; /* the listening sockets, borrowed */
+        size_t n_sockets;
+        uint64_t idle_usec; /* GATE_INFINITY: never idle for long enough */
+};
+
+enum watchdog_verdict {
+        WATCHDOG_WAIT, /* look again at *ret_next_usec */
+        WATCHDOG_STOP, /* the gate is closed and all is quiet: stop the server now */
+};
+
+/*
+ * Looks once. Closes the gate when the idle span is over, looks again, and opens it if a request
+ * or a queued connection came in between.
+ * now_usec, ret_next_usec: CLOCK_MONOTONIC; GATE_INFINITY: no need to look again.
+ * After WATCHDOG_STOP the gate stays closed for a lease of a few seconds; a caller whose signal
+ * did not stop the server looks again at *ret_next_usec.
+ */
+enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec,
+                                    uint64_t *ret_next_usec);

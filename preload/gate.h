@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gate: the shared page through which every worker of a server accepts, and the protocol that
+ * makes stopping the server safe. Built into the shim, the launcher and fpm-waker alike, so it
+ * needs no libc.
+ *
+ * The one rule everything rests on: a worker writes its state and then reads the gate; whoever
+ * closes the gate writes it and then reads all states. Both are sequentially consistent, so the
+ * second of the two sees the first: no connection is taken by a worker that the closer believes
+ * to be quiet.
+ *
+ * The page is a memfd sealed in size (F_SEAL_SHRINK | F_SEAL_GROW). A process that did not write
+ * it itself trusts nothing in it: counts are clamped by the functions here, and the pids in it are
+ * those of the server's own pid namespace.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GATE_MAGIC       UINT32_C(0x66706d77) /* "fpmw" */
+#define GATE_VERSION     UINT32_C(1)
+#define GATE_SLOTS_MAX   1024U
+#define GATE_SOCKETS_MAX 16U
+#define GATE_NAME_MAX    64U /* with the closing zero; longer LISTEN_FDNAMES are refused */
+#define GATE_INFINITY    UINT64_MAX
+
+/* Descriptors that travel to the server start here: shells use the low ones (3, 9) themselves. */
+#define GATE_FIRST_FD 100
+
+/* The server finds the page by this variable: the page's descriptor as a decimal number. */
+#define GATE_ENVIRONMENT "FPM_WAKER_PAGE"
+
+/*
+ * What the server writes on the hand-over connection, one byte a message; the kernel adds who
+ * wrote it (SCM_CREDENTIALS). See handover.h.
+ */
+#define GATE_SAYS_MASTER 'M' /* the writer has adopted a passed socket: it is the master */
+#define GATE_SAYS_READY  'R' /* a worker waits at the gate or is past it */
+
+/* Who holds the gate closed; the gate is open when nobody does. */
+enum gate_closer {
+        GATE_WATCHDOG = 1, /* has the gate only for a lease, so that its death cannot shut a vhost */
+        GATE_MASTER = 2,   /* a signal to the master waits until the server is quiet */
+};
+
+enum gate_state {
+        GATE_FREE,       /* nobody's slot */
+        GATE_STARTING,   /* claimed, has not come to accept yet */
+        GATE_WAITING,    /* waits for a connection and holds none */
+        GATE_ACCEPTING,  /* saw a connection, looks at the gate */
+        GATE_BUSY,       /* has a connection with a request, or may have */
+        GATE_KEPT_ALIVE, /* waits on a kept-alive connection, between two requests */
+        GATE_PARKED,     /* found the gate closed and holds no connection */
+};
+
+/* One worker. A cache line each, so that workers do not disturb each other. */
+struct gate_slot {
+        _Atomic uint32_t state; /* enum gate_state */
+        _Atomic uint32_t pid;   /* in the server's pid namespace */
+        _Atomic uint32_t word;  /* futex: counts what a parked worker must wake up for */
+        uint32_t reserved;
+        _Atomic uint64_t requests;      /* begun in this slot, also by its earlier owners */
+        _Atomic uint64_t last_end_usec; /* CLOCK_MONOTONIC when the last request ended here */
+        uint64_t padding[4];
+};
+
+/* One passed socket. */
+struct gate_socket {
+        uint64_t inode;           /* st_ino of the descriptor: its identity whatever its number */
+        int32_t fd;               /* its number in the server, from GATE_FIRST_FD on */
+        uint32_t reserved;        /* */
+        char name[GATE_NAME_MAX]; /* from LISTEN_FDNAMES, "" if it has none */
+};
+
+struct gate_page {
+        uint32_t magic;
+        uint32_t version;
+
+        /* Written by the launcher before the server starts, only read afterwards. */
+        uint64_t exit_idle_usec;   /* GATE_INFINITY: never */
+        uint64_t drain_limit_usec; /* how long a signal may wait for requests to end */
+        int32_t closing_fd;        /* eventfd, readable while the gate is closed */
+        int32_t opening_fd;        /* eventfd, written at each opening, never read: for EPOLLET */
+        int32_t handover_fd;       /* connection to fpm-waker, -1 if there is none */
+        uint32_t fd0;              /* the server wants its listening socket at descriptor 0 */
+        uint32_t n_sockets;
+        uint32_t reserved;
+        struct gate_socket sockets[GATE_SOCKETS_MAX];
+
+        /* Shared while the server runs. */
+        _Alignas(64) _Atomic uint32_t closers; /* bits of enum gate_closer; 0: open */
+        _Atomic uint32_t slots_used;           /* no slot from here on was ever claimed */
+        _Atomic uint32_t master;               /* pid of the process that adopted, 0: none yet */
+        _Atomic uint32_t reserved_shared;
+        _Atomic uint64_t lease_usec; /* CLOCK_MONOTONIC until which GATE_WATCHDOG counts */
+        _Atomic uint64_t ready_usec; /* CLOCK_MONOTONIC of the first worker at the gate, 0: none */
+        _Alignas(64) struct gate_slot slots[GATE_SLOTS_MAX];
+};
+
+/* A process's own view of the page: the descriptors have other numbers in each process. */
+struct gate {
+        struct gate_page *page;
+        int closing_fd;
+        int opening_fd;
+};
+
+/* What a look over all slots says. */
+enum gate_traffic {
+        GATE_QUIET,      /* nobody holds a connection */
+        GATE_BETWEEN,    /* nobody has a request, but kept-alive connections are still held */
+        GATE_IN_REQUEST, /* a worker has a request, or is just accepting */
+};
+
+/* The clock of every *_usec here: CLOCK_MONOTONIC, which stands still while the host sleeps. */
+uint64_t gate_now_usec(void);
+
+/* Sets up a zeroed page: magic, version, everything open, no descriptor, no socket, no limit. */
+void gate_page_init(struct gate_page *page);
+
+/* Forgets all workers, the master and readiness, and opens the gate: for a new server on an old
+ * page whose former server is dead or has just been replaced by exec. */
+void gate_reset(struct gate *gate);
+
+/*
+ * Closes the gate for one closer. From the return on, a worker that gate_look() calls quiet takes
+ * no connection until the gate is open again. Idempotent; async-signal-safe.
+ * lease_usec: for GATE_WATCHDOG, the CLOCK_MONOTONIC time at which the closing lapses by itself
+ * (a later call renews it); ignored for GATE_MASTER.
+ */
+void gate_close(struct gate *gate, enum gate_closer closer, uint64_t lease_usec);
+
+/* Takes one closer's closing back; wakes everybody if that was the last. Async-signal-safe. */
+void gate_open(struct gate *gate, enum gate_closer closer);
+
+/* True while the gate is closed. Opens it by itself when only a lapsed lease holds it. */
+bool gate_is_closed(struct gate *gate);
+
+/*
+ * Looks over all slots.
+ * ret_last_end_usec: when the last request ended, or when the server became ready if that is
+ * later, or 0 if it is not ready. May be NULL.
+ */
+enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end_usec);
+
+/* The number of requests begun since the page was set up. */
+uint64_t gate_requests(const struct gate_page *page);
+
+/* Claims a free slot for the worker pid. NULL: all are taken. */
+struct gate_slot *gate_claim(struct gate *gate, uint32_t pid);
+
+/* Frees the slot of a worker that is dead (or is leaving), so that it counts as nothing. */
+void gate_free(struct gate *gate, uint32_t pid);
+
+/* Writes a slot's state, visible to a closer before whatever this worker does next. */
+static inline void gate_set_state(struct gate_slot *slot, enum gate_state state)
+{
+        atomic_store_explicit(&slot->state, state, memory_order_seq_cst);
+}
