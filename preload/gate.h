@@ -100,7 +100,10 @@ struct gate_page {
         _Alignas(64) struct gate_slot slots[GATE_SLOTS_MAX];
 };
 
-/* A process's own view of the page: the descriptors have other numbers in each process. */
+/*
+ * A process's own view of the page: the descriptors have other numbers in each process. Both
+ * eventfds are made with EFD_NONBLOCK (and without EFD_SEMAPHORE).
+ */
 struct gate {
         struct gate_page *page;
         int closing_fd;
@@ -134,6 +137,12 @@ void gate_close(struct gate *gate, enum gate_closer closer, uint64_t lease_usec)
 
 /* Takes one closer's closing back; wakes everybody if that was the last. Async-signal-safe. */
 void gate_open(struct gate *gate, enum gate_closer closer);
+
+/*
+ * Wakes every worker that waits at the gate, for a look of its own at the queue: a worker that was
+ * woken for a connection and died or left before it took it may be the only one that was told.
+ */
+void gate_wake_waiting(const struct gate *gate);
 
 /* True while the gate is closed. Opens it by itself when only a lapsed lease holds it. */
 bool gate_is_closed(struct gate *gate);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#include "gate.h"
+
+#include <time.h>
+
+#include "raw.h"
+
+/* Slots that were ever claimed, whatever an untrusted page says. */
+static uint32_t slots_used(const struct gate_page *page)
+{
+        uint32_t used = atomic_load_explicit(&page->slots_used, memory_order_seq_cst);
+
+        return used < GATE_SLOTS_MAX ? used : GATE_SLOTS_MAX;
+}
+
+uint64_t gate_now_usec(void)
+{
+        struct timespec now = {0};
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* the libc's own: it needs no system call */
+        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void gate_page_init(struct gate_page *page)
+{
+        page->magic = GATE_MAGIC;
+        page->version = GATE_VERSION;
+        page->exit_idle_usec = GATE_INFINITY;
+        page->drain_limit_usec = GATE_INFINITY;
+        page->closing_fd = -1;
+        page->opening_fd = -1;
+        page->handover_fd = -1;
+}
+
+void gate_reset(struct gate *gate)
+{
+        struct gate_page *page = gate->page;
+        uint32_t used = slots_used(page);
+
+        for (uint32_t i = 0; i < used; i++)
+                gate_set_state(&page->slots[i], GATE_FREE);
+        atomic_store(&page->master, 0);
+        atomic_store(&page->ready_usec, 0);
+        gate_open(gate, GATE_WATCHDOG);
+        gate_open(gate, GATE_MASTER);
+}
+
+/* Makes 'closing' readable or not; it is a level, so writing or reading it twice does no harm. */
+static void raise_closing(const struct gate *gate)
+{
+        const uint64_t one = 1;
+
+        if (gate->closing_fd >= 0)
+                (void)raw_write(gate->closing_fd, &one, sizeof(one));
+}
+
+static void lower_closing(const struct gate *gate)
+{
+        uint64_t count;
+
+        if (gate->closing_fd >= 0)
+                (void)raw_read(gate->closing_fd, &count, sizeof(count));
+}
+
+void gate_wake_waiting(const struct gate *gate)
+{
+        const uint64_t one = 1;
+
+        if (gate->opening_fd >= 0)
+                (void)raw_write(gate->opening_fd, &one, sizeof(one));
+}
+
+void gate_close(struct gate *gate, enum gate_closer closer, uint64_t lease_usec)
+{
+        struct gate_page *page = gate->page;
+
+        if (closer == GATE_WATCHDOG)
+                atomic_store(&page->lease_usec, lease_usec);
+        if (!(atomic_fetch_or(&page->closers, closer) & closer))
+                raise_closing(gate);
+}
+
+static void wake_parked(struct gate_page *page)
+{
+        uint32_t used = slots_used(page);
+
+        for (uint32_t i = 0; i < used; i++) {
+                struct gate_slot *slot = &page->slots[i];
+
+                atomic_fetch_add(&slot->word, 1);
+                (void)raw_futex_wake_all(&slot->word);
+        }
+}
+
+void gate_open(struct gate *gate, enum gate_closer closer)
+{
+        struct gate_page *page = gate->page;
+        uint32_t before = atomic_fetch_and(&page->closers, ~(uint32_t)closer);
+
+        if (before != (uint32_t)closer)
+                return; /* was open, or another closer still holds it */
+        lower_closing(gate);
+        if (atomic_load(&page->closers))
+                raise_closing(gate); /* closed again meanwhile: what was lowered was its level */
+        wake_parked(page);
+        gate_wake_waiting(gate);
+}
+
+bool gate_is_closed(struct gate *gate)
+{
+        struct gate_page *page = gate->page;
+        uint32_t closers = atomic_load_explicit(&page->closers, memory_order_seq_cst);
+
+        if (!closers)
+                return false;
+        if (closers == GATE_WATCHDOG && gate_now_usec() >= atomic_load(&page->lease_usec)) {
+                gate_open(gate, GATE_WATCHDOG);
+                return atomic_load(&page->closers) != 0;
+        }
+        return true;
+}
+
+enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end_usec)
+{
+        enum gate_traffic traffic = GATE_QUIET;
+        uint64_t last = atomic_load(&page->ready_usec);
+        uint32_t used = slots_used(page);
+        bool ready = last != 0;
+
+        for (uint32_t i = 0; i < used; i++) {
+                const struct gate_slot *slot = &page->slots[i];
+                uint32_t state = atomic_load_explicit(&slot->state, memory_order_seq_cst);
+                uint64_t end = atomic_load(&slot->last_end_usec);
+
+                if (end > last)
+                        last = end;
+                if (state == GATE_BUSY || state == GATE_ACCEPTING)
+                        traffic = GATE_IN_REQUEST;
+                else if (state == GATE_KEPT_ALIVE && traffic == GATE_QUIET)
+                        traffic = GATE_BETWEEN;
+        }
+        if (ret_last_end_usec)
+                *ret_last_end_usec = ready ? last : 0;
+        return traffic;
+}
+
+uint64_t gate_requests(const struct gate_page *page)
+{
+        uint32_t used = slots_used(page);
+        uint64_t sum = 0;
+
+        for (uint32_t i = 0; i < used; i++)
+                sum += atomic_load_explicit(&page->slots[i].requests, memory_order_relaxed);
+        return sum;
+}
+
+struct gate_slot *gate_claim(struct gate *gate, uint32_t pid)
+{
+        struct gate_page *page = gate->page;
+
+        for (uint32_t i = 0; i < GATE_SLOTS_MAX; i++) {
+                struct gate_slot *slot = &page->slots[i];
+                uint32_t expected = GATE_FREE;
+                uint32_t used;
+
+                if (!atomic_compare_exchange_strong(&slot->state, &expected, GATE_STARTING))
+                        continue;
+                atomic_store(&slot->pid, pid);
+                used = atomic_load(&page->slots_used);
+                while (used < i + 1 &&
+                       !atomic_compare_exchange_weak(&page->slots_used, &used, i + 1))
+                        ;
+                return slot;
+        }
+        return NULL;
+}
+
+void gate_free(struct gate *gate, uint32_t pid)
+{
+        struct gate_page *page = gate->page;
+        uint32_t used = slots_used(page);
+
+        for (uint32_t i = 0; i < used; i++) {
+                struct gate_slot *slot = &page->slots[i];
+
+                if (atomic_load(&slot->pid) != pid || atomic_load(&slot->state) == GATE_FREE)
+                        continue;
+                atomic_store(&slot->pid, 0);
+                gate_set_state(slot, GATE_FREE);
+        }
+}
