@@ -58,4 +58,6 @@ $(BUILD)/host/%.o: %.c
 clean:
 	rm -rf $(BUILD)
 
+include units/install.mk
+
 -include $(wildcard $(BUILD)/*/*/*.d)
