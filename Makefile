@@ -17,8 +17,9 @@ link     := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
 
 # The shim loads into glibc and musl programs alike: no needed library, no versioned symbol, and
 # nothing the compiler might call on its own (memcpy, __stack_chk_fail).
-shim     := -O2 -g -fPIC -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns \
-            -fvisibility=hidden -ftls-model=initial-exec -fcf-protection
+gcc_only := $(if $(findstring clang,$(shell $(CC) --version)),,-fno-tree-loop-distribute-patterns)
+shim     := -O2 -g -fPIC -ffreestanding -fno-stack-protector -fvisibility=hidden \
+            -ftls-model=initial-exec -fcf-protection $(gcc_only)
 shim_link := -shared -nostdlib -Wl,--hash-style=both -Wl,-soname,libfpm-waker.so $(link)
 
 preload_c  := $(wildcard preload/*.c)

@@ -42,8 +42,9 @@
 
 /* Who holds the gate closed; the gate is open when nobody does. */
 enum gate_closer {
-        GATE_WATCHDOG = 1, /* has the gate only for a lease, so that its death cannot shut a vhost */
-        GATE_MASTER = 2,   /* a signal to the master waits until the server is quiet */
+        GATE_WATCHDOG =
+            1,           /* has the gate only for a lease, so that its death cannot shut a vhost */
+        GATE_MASTER = 2, /* a signal to the master waits until the server is quiet */
 };
 
 enum gate_state {

@@ -55,11 +55,12 @@ static inline long raw_call(long number, long a, long b, long c, long d, long e,
 #endif
 }
 
-#define raw0(name)             raw_call(SYS_##name, 0, 0, 0, 0, 0, 0)
-#define raw1(name, a)          raw_call(SYS_##name, (long)(a), 0, 0, 0, 0, 0)
-#define raw2(name, a, b)       raw_call(SYS_##name, (long)(a), (long)(b), 0, 0, 0, 0)
-#define raw3(name, a, b, c)    raw_call(SYS_##name, (long)(a), (long)(b), (long)(c), 0, 0, 0)
-#define raw4(name, a, b, c, d) raw_call(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define raw0(name)          raw_call(SYS_##name, 0, 0, 0, 0, 0, 0)
+#define raw1(name, a)       raw_call(SYS_##name, (long)(a), 0, 0, 0, 0, 0)
+#define raw2(name, a, b)    raw_call(SYS_##name, (long)(a), (long)(b), 0, 0, 0, 0)
+#define raw3(name, a, b, c) raw_call(SYS_##name, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define raw4(name, a, b, c, d)                                                                     \
+        raw_call(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 #define raw5(name, a, b, c, d, e)                                                                  \
         raw_call(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 #define raw6(name, a, b, c, d, e, f)                                                               \
