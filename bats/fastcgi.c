@@ -282,16 +282,19 @@ static bool take_records(struct buffer *input, struct buffer *out, struct buffer
                 size_t length = (size_t)header[4] << 8 | header[5];
                 const char *content = input->data + at + FCGI_HEADER_LENGTH;
 
+                if (header[0] != 1) {
+                        *ret_outcome = NOT_FASTCGI;
+                        return true;
+                }
                 if (input->length - at < FCGI_HEADER_LENGTH + length + header[6])
                         break;
-                if (header[0] == 1 && header[1] == FCGI_STDOUT) {
+                if (header[1] == FCGI_STDOUT) {
                         append(out, content, length);
-                } else if (header[0] == 1 && header[1] == FCGI_STDERR) {
+                } else if (header[1] == FCGI_STDERR) {
                         append(err, content, length);
                 } else {
                         end = true;
-                        if (header[0] != 1 || header[1] != FCGI_END_REQUEST || length != 8 ||
-                            content[4] != 0)
+                        if (header[1] != FCGI_END_REQUEST || length != 8 || content[4] != 0)
                                 *ret_outcome = NOT_FASTCGI;
                 }
                 at += FCGI_HEADER_LENGTH + length + header[6];
@@ -326,7 +329,7 @@ static enum outcome exchange(int fd, const char *request, size_t from, size_t to
         static char chunk[1 << 16];
         struct buffer input = {0};
         enum outcome outcome = OK;
-        bool done = false;
+        bool done = false, reset = false;
 
         while (!done) {
                 struct pollfd event = {
@@ -344,10 +347,14 @@ static enum outcome exchange(int fd, const char *request, size_t from, size_t to
                 }
                 if (event.revents & POLLOUT) {
                         n = send(fd, request + from, to - from, MSG_NOSIGNAL);
-                        if (n > 0)
+                        if (n > 0) {
                                 from += (size_t)n;
-                        else if (errno != EAGAIN && errno != EINTR)
-                                to = from; /* the reason is found by reading */
+                        } else if (errno != EAGAIN && errno != EINTR) {
+                                /* Read on: there may be an answer. The kernel reports a reset only
+                                 * once, be it here. */
+                                reset = errno == ECONNRESET;
+                                to = from;
+                        }
                 }
                 if (!(event.revents & (POLLIN | POLLHUP | POLLERR)))
                         continue;
@@ -355,7 +362,7 @@ static enum outcome exchange(int fd, const char *request, size_t from, size_t to
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         continue;
                 if (n <= 0) {
-                        outcome = n < 0 ? RESET : EARLY_EOF;
+                        outcome = n < 0 || reset ? RESET : EARLY_EOF;
                         break;
                 }
                 if (arg.raw) {
