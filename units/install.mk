@@ -9,6 +9,7 @@ unitdir      := lib/systemd/system
 userunitdir  := lib/systemd/user
 sharedir     := share/fpm-waker
 mandir       := share/man
+quadlet      := fpm-waker-podman@my-site.example.com.container
 
 define installed
 755    $(BUILD)/fpm-waker                       bin/fpm-waker
@@ -17,13 +18,28 @@ define installed
 dir    755                                      lib/fpm-waker/run
 link   ../lib/fpm-waker/fpm-launcher            bin/fpm-launcher
 dir    755                                      /etc/fpm-waker
+644    units/fpm-waker@.socket                  $(unitdir)/fpm-waker@.socket
+in     units/fpm-waker@.service.in              $(unitdir)/fpm-waker@.service
+644    units/fpm-waker-native@.socket           $(unitdir)/fpm-waker-native@.socket
+in     units/fpm-waker-native@.service.in       $(unitdir)/fpm-waker-native@.service
+644    units/fpm-waker-podman@.socket           $(unitdir)/fpm-waker-podman@.socket
+in     units/fpm-waker-podman@.service.in       $(unitdir)/fpm-waker-podman@.service
+644    units/user/fpm-waker-podman@.socket      $(userunitdir)/fpm-waker-podman@.socket
+in     units/fpm-waker-podman@.service.in       $(userunitdir)/fpm-waker-podman@.service
+in     units/mysql.service.in                   $(sharedir)/mysql.service
+in     units/nginx.service.in                   $(sharedir)/nginx.service
+644    units/examples/docker.conf               $(sharedir)/examples/docker.conf
+644    units/examples/native.conf               $(sharedir)/examples/native.conf
+644    units/examples/native.php-fpm.conf       $(sharedir)/examples/native.php-fpm.conf
+644    units/examples/podman.conf               $(sharedir)/examples/podman.conf
+in     units/examples/$(quadlet)  $(sharedir)/examples/$(quadlet)
 $(foreach page,$(wildcard man/*.[1-9]),
 644    $(page)                                  $(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 endef
 export installed
 
 # Directories that are ours alone: uninstall removes them once they are empty.
-owned_dirs := lib/fpm-waker $(sharedir)
+owned_dirs := lib/fpm-waker $(sharedir)/examples $(sharedir)
 
 # Reads the list: "$$what", "$$from" and "$$to", the last with DESTDIR and PREFIX.
 for_installed = printf '%s\n' "$$installed" | while read -r what from to; do \
