@@ -23,10 +23,10 @@ shim     := -O2 -g -fPIC -ffreestanding -fno-stack-protector -fvisibility=hidden
 shim_link := -shared -nostdlib -Wl,--hash-style=both -Wl,-soname,libfpm-waker.so $(link)
 
 preload_c  := $(wildcard preload/*.c)
-launcher_c := $(addprefix launcher/,fpm-launcher.c $(launcher_parts))
-waker_c    := $(addprefix launcher/,fpm-waker.c $(waker_parts))
+launcher_c  = $(addprefix launcher/,fpm-launcher.c $(launcher_parts))
+waker_c     = $(addprefix launcher/,fpm-waker.c $(waker_parts))
 # What each program is made of besides its main file.
-launcher_parts := handover-fetch.c log.c server.c sockets.c span.c watchdog.c
+launcher_parts := handover-fetch.c log.c server.c sockets.c span.c watch.c watchdog.c
 waker_parts    := conf.c docker.c handover-serve.c log.c run.c span.c watchdog.c
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))

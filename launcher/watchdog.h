@@ -19,6 +19,8 @@ struct watchdog {
         const int *sockets; /* the listening sockets, borrowed */
         size_t n_sockets;
         uint64_t idle_usec; /* GATE_INFINITY: never idle for long enough */
+
+        uint64_t closed_usec; /* private: since when we hold the gate closed, 0: open */
 };
 
 enum watchdog_verdict {

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fpm-launcher: starts an unmodified FastCGI server on listening sockets that were passed to it.
+ *
+ * Collects the sockets and makes the gate's page, both at high descriptors, loads the shim by
+ * LD_PRELOAD, leaves a watchdog behind if the server is to stop when idle, and becomes the server.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "handover-fetch.h"
+#include "handover.h"
+#include "log.h"
+#include "server.h"
+#include "sockets.h"
+#include "span.h"
+#include "status.h"
+#include "watch.h"
+
+/* Below the 90 s after which systemd kills a service that does not stop. */
+#define DRAIN_LIMIT_DEFAULT "80s"
+
+#define BLANKS              " \t\n"
+
+/* main() continues. */
+#define GO_ON (-1)
+
+struct settings {
+        uint64_t exit_idle_usec;
+        uint64_t drain_limit_usec;
+        const char *preload;  /* NULL: beside the executable */
+        const char *handover; /* NULL: the default, if nothing was passed */
+        const char *listen[GATE_SOCKETS_MAX];
+        size_t n_listen;
+        bool fd0;
+};
+
+static int print_help(void)
+{
+        printf("Usage: fpm-launcher [OPTION...] [--] SERVER [ARG...]\n"
+               "\n"
+               "Starts an unmodified FastCGI server, such as php-fpm, on listening sockets that\n"
+               "were passed by systemd (LISTEN_FDS), as descriptor 0, by fpm-waker (hand-over),\n"
+               "or that are opened here. SERVER keeps the process id.\n"
+               "\n"
+               "  --exit-idle-time=SPAN  stop the server gracefully after SPAN without a request:\n"
+               "                         90s, 5min, 1.5s, 100ms, infinity (default: infinity)\n"
+               "  --drain-limit=SPAN     how long a stop waits for running requests (default: %s)\n"
+               "  --listen=ADDRESS       open a socket: /path, 127.0.0.1:9000, [::1]:9000, 9000;\n"
+               "                         may be given several times (default: none)\n"
+               "  --handover=PATH        fetch the sockets from fpm-waker (default: %s\n"
+               "                         beside this program, if no socket was passed)\n"
+               "  --fd0                  the server wants its listening socket as descriptor 0:\n"
+               "                         php-cgi, fcgiwrap, programs with libfcgi (default: no)\n"
+               "  --preload=PATH         the shim (default: libfpm-waker.so beside this program)\n"
+               "  --help                 print this and exit\n"
+               "  --version              print the version and exit\n"
+               "\n"
+               "Each option is also a variable, which the option overrides:\n"
+               "FPM_WAKER_EXIT_IDLE_TIME, FPM_WAKER_DRAIN_LIMIT, FPM_WAKER_LISTEN (addresses,\n"
+               "with blanks between them), FPM_WAKER_HANDOVER, FPM_WAKER_FD0 (yes or no),\n"
+               "FPM_WAKER_PRELOAD. Exit statuses: see fpm-launcher(1).\n",
+               DRAIN_LIMIT_DEFAULT, HANDOVER_DEFAULT);
+        return fflush(stdout) == 0 ? 0 : log_fail(STATUS_SYSTEM, "cannot print the help: %m");
+}
+
+static int print_version(void)
+{
+        printf("fpm-launcher %s\n", FPM_WAKER_VERSION);
+        return fflush(stdout) == 0 ? 0 : log_fail(STATUS_SYSTEM, "cannot print the version: %m");
+}
+
+/* what: the option or variable that text comes from. */
+static int set_span(const char *what, const char *text, uint64_t *ret_usec)
+{
+        int r = span_parse(text, ret_usec);
+
+        errno = -r;
+        return r == 0 ? 0
+                      : log_fail(STATUS_USAGE,
+                                 "bad time span in %s: %s: %m; use 90s, 5min, 1.5s, 100ms or "
+                                 "infinity",
+                                 what, text);
+}
+
+static int add_listen(struct settings *settings, const char *address)
+{
+        if (settings->n_listen == GATE_SOCKETS_MAX)
+                return log_fail(STATUS_USAGE, "too many addresses to listen on: at most %u",
+                                GATE_SOCKETS_MAX);
+        settings->listen[settings->n_listen++] = address;
+        return 0;
+}
+
+static int set_boolean(const char *what, const char *text, bool *ret)
+{
+        static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
+
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+                if (strcasecmp(text, words[i]) == 0) {
+                        *ret = i % 2 == 1;
+                        return 0;
+                }
+        return log_fail(STATUS_USAGE, "bad boolean in %s: %s; use yes or no", what, text);
+}
+
+/* The variable's value. An empty one counts as unset: "docker run -e NAME=" can only empty it. */
+static const char *variable(const char *name)
+{
+        const char *value = getenv(name);
+
+        return value && *value ? value : NULL;
+}
+
+/* Splits the variable in place: it is ours and is taken away from the server later. */
+static int add_listen_variable(struct settings *settings)
+{
+        char *saved = NULL, *words = getenv("FPM_WAKER_LISTEN");
+        int r = 0;
+
+        if (!words)
+                return 0;
+        for (char *word = strtok_r(words, BLANKS, &saved); word && r == 0;
+             word = strtok_r(NULL, BLANKS, &saved))
+                r = add_listen(settings, word);
+        return r;
+}
+
+static int read_variables(struct settings *settings)
+{
+        const char *exit_idle = variable("FPM_WAKER_EXIT_IDLE_TIME");
+        const char *drain_limit = variable("FPM_WAKER_DRAIN_LIMIT");
+        const char *fd0 = variable("FPM_WAKER_FD0");
+        int r = 0;
+
+        settings->preload = variable("FPM_WAKER_PRELOAD");
+        settings->handover = variable("FPM_WAKER_HANDOVER");
+        if (exit_idle)
+                r = set_span("FPM_WAKER_EXIT_IDLE_TIME", exit_idle, &settings->exit_idle_usec);
+        if (r == 0 && drain_limit)
+                r = set_span("FPM_WAKER_DRAIN_LIMIT", drain_limit, &settings->drain_limit_usec);
+        if (r == 0 && fd0)
+                r = set_boolean("FPM_WAKER_FD0", fd0, &settings->fd0);
+        return r;
+}
+
+/* Reads options up to SERVER. Returns GO_ON with argv[optind] the server, or an exit status. */
+static int read_options(int argc, char **argv, struct settings *settings)
+{
+        enum { EXIT_IDLE_TIME = 256, DRAIN_LIMIT, LISTEN, HANDOVER, FD0, PRELOAD, HELP, VERSION };
+        static const struct option options[] = {
+            {"exit-idle-time", required_argument, NULL, EXIT_IDLE_TIME},
+            {"drain-limit", required_argument, NULL, DRAIN_LIMIT},
+            {"listen", required_argument, NULL, LISTEN},
+            {"handover", required_argument, NULL, HANDOVER},
+            {"fd0", no_argument, NULL, FD0},
+            {"preload", required_argument, NULL, PRELOAD},
+            {"help", no_argument, NULL, HELP},
+            {"version", no_argument, NULL, VERSION},
+            {NULL, 0, NULL, 0},
+        };
+        int r = 0;
+
+        opterr = 0; /* our own words */
+        while (r == 0) {
+                /* "+": the words of the server are its own. ":": tell what is wrong. */
+                switch (getopt_long(argc, argv, "+:", options, NULL)) {
+                case -1:
+                        if (settings->n_listen == 0)
+                                r = add_listen_variable(settings);
+                        if (r == 0 && optind == argc)
+                                r = log_fail(STATUS_USAGE, "no server given: fpm-launcher "
+                                                           "[OPTION...] [--] SERVER [ARG...]");
+                        return r > 0 ? r : GO_ON;
+                case EXIT_IDLE_TIME:
+                        r = set_span("--exit-idle-time=", optarg, &settings->exit_idle_usec);
+                        break;
+                case DRAIN_LIMIT:
+                        r = set_span("--drain-limit=", optarg, &settings->drain_limit_usec);
+                        break;
+                case LISTEN:
+                        r = add_listen(settings, optarg);
+                        break;
+                case HANDOVER:
+                        settings->handover = optarg;
+                        break;
+                case FD0:
+                        settings->fd0 = true;
+                        break;
+                case PRELOAD:
+                        settings->preload = optarg;
+                        break;
+                case HELP:
+                        exit(print_help());
+                case VERSION:
+                        exit(print_version());
+                case ':':
+                        return log_fail(STATUS_USAGE, "option needs a value: %s; see %s --help",
+                                        argv[optind - 1], "fpm-launcher");
+                default:
+                        return log_fail(STATUS_USAGE, "unknown option: %s; see %s --help",
+                                        argv[optind - 1], "fpm-launcher");
+                }
+        }
+        return r;
+}
+
+/* Fetches what fpm-waker holds for us at path. */
+static int collect_from_host(const struct settings *settings, const char *path,
+                             struct passed *passed)
+{
+        if (settings->n_listen > 0 || passed_in_environment())
+                return log_fail(STATUS_USAGE,
+                                "sockets from two sides: --handover=%s excludes --listen= and "
+                                "LISTEN_FDS",
+                                path);
+        return handover_fetch(path, passed);
+}
+
+/* Finds the listening sockets, wherever they are, and the gate's page that belongs to them. */
+static int collect_sockets(const struct settings *settings, struct passed *passed)
+{
+        char path[PATH_MAX];
+        int r = 0;
+
+        if (settings->handover)
+                return collect_from_host(settings, settings->handover, passed);
+
+        if (passed_in_environment())
+                r = passed_from_environment(passed);
+        else if (settings->n_listen == 0 && passed_on_stdin())
+                r = passed_from_stdin(passed);
+        else if (settings->n_listen == 0) {
+                if (beside_executable(HANDOVER_DEFAULT, path) == 0 && access(path, F_OK) == 0)
+                        return collect_from_host(settings, path, passed);
+                return log_fail(STATUS_NO_SOCKET,
+                                "no listening socket: neither LISTEN_FDS nor descriptor 0 nor %s; "
+                                "start it by a socket unit, or use --listen= or --handover=",
+                                path);
+        }
+        for (size_t i = 0; r == 0 && i < settings->n_listen; i++)
+                r = passed_listen(passed, settings->listen[i]);
+        return r > 0 ? r : passed_make_page(passed);
+}
+
+int main(int argc, char **argv)
+{
+        struct settings settings = {.exit_idle_usec = GATE_INFINITY};
+        struct passed passed = PASSED_NOTHING;
+        struct server server;
+        int r;
+
+        /* What is wanted. */
+        (void)span_parse(DRAIN_LIMIT_DEFAULT, &settings.drain_limit_usec);
+        r = read_variables(&settings);
+        if (r > 0)
+                return r;
+        r = read_options(argc, argv, &settings);
+        if (r != GO_ON)
+                return r;
+
+        /* Is it possible? Until here, and while this fails, nothing is touched. */
+        r = server_find(&server, settings.preload, argv + optind);
+        if (r > 0)
+                return r;
+
+        /* Sockets and page, where they survive exec. */
+        r = collect_sockets(&settings, &passed);
+        if (r > 0)
+                return r;
+        passed.gate.page->exit_idle_usec = settings.exit_idle_usec;
+        passed.gate.page->drain_limit_usec = settings.drain_limit_usec;
+        r = passed_settle(&passed, settings.fd0);
+        if (r > 0)
+                return r;
+
+        /* Who stops it when idle: fpm-waker, if the sockets came from there. */
+        if (settings.exit_idle_usec != GATE_INFINITY && passed.handover_fd < 0) {
+                r = watch_start(&passed, settings.fd0 ? SIGTERM : SIGQUIT);
+                if (r > 0)
+                        return r;
+        }
+
+        /* Become the server. */
+        r = server_prepare_environment(&server, passed.page_fd);
+        if (r > 0)
+                return r;
+        return server_exec(&server);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Longer than any path; what does not fit is cut, and the line stays one line. */
+#define LINE_MAX_BYTES 8192
+
+static void log_va(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
+
+static void log_va(const char *format, va_list arguments)
+{
+        char line[LINE_MAX_BYTES];
+        int saved_errno = errno;
+        size_t length = 0;
+        int written;
+
+        written = snprintf(line, sizeof(line), "%s: ", program_invocation_short_name);
+        if (written > 0)
+                length = (size_t)written < sizeof(line) ? (size_t)written : sizeof(line) - 1;
+
+        errno = saved_errno; /* for %m */
+        written = vsnprintf(line + length, sizeof(line) - length, format, arguments);
+        if (written > 0)
+                length += (size_t)written < sizeof(line) - length ? (size_t)written
+                                                                  : sizeof(line) - length - 1;
+
+        /* What the environment or a file name smuggles in must not look like a second line. */
+        for (size_t i = 0; i < length; i++)
+                if ((unsigned char)line[i] < ' ' || line[i] == '\x7f')
+                        line[i] = '?';
+
+        /* One write, so that lines of several processes do not mix. */
+        line[length++] = '\n';
+        if (write(STDERR_FILENO, line, length) < 0) {
+                /* There is nowhere left to complain. */
+        }
+        errno = saved_errno;
+}
+
+void(log_line)(const char *format, ...)
+{
+        va_list arguments;
+
+        va_start(arguments, format);
+        log_va(format, arguments);
+        va_end(arguments);
+}
+
+int(log_fail)(int status, const char *format, ...)
+{
+        va_list arguments;
+
+        va_start(arguments, format);
+        log_va(format, arguments);
+        va_end(arguments);
+        return status;
+}

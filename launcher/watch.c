@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+#include "watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "status.h"
+#include "watchdog.h"
+
+#define USEC_PER_SEC  UINT64_C(1000000)
+#define NSEC_PER_USEC 1000
+
+/* By then every server has bound its socket, if it does so at all. */
+#define ADOPTION_LIMIT_USEC (60 * USEC_PER_SEC)
+
+/* Descriptors that may be open if the kernel has no close_range(). */
+#define DESCRIPTORS_MAX 65536
+
+/* The server as the watchdog process sees it. */
+struct watched {
+        struct watchdog watchdog;
+        pid_t pid; /* who became the server by exec, or the master that outlives it */
+        int pidfd; /* of pid */
+        int stop_signal;
+        uint64_t warn_usec; /* when to warn that nobody took a socket, GATE_INFINITY: never */
+};
+
+static int open_pidfd(pid_t pid)
+{
+        long fd = syscall(SYS_pidfd_open, pid, 0);
+
+        return fd < 0 ? -errno : (int)fd;
+}
+
+/* Closes all descriptors from first to last, both included. */
+static void close_all(unsigned int first, unsigned int last)
+{
+        if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+                return;
+        for (unsigned int fd = first; fd <= last && fd < DESCRIPTORS_MAX; fd++)
+                (void)close((int)fd);
+}
+
+static int compare_descriptors(const void *a, const void *b)
+{
+        return *(const int *)a - *(const int *)b;
+}
+
+/* Keeps stderr and what the watchdog needs: no pipe, file or terminal stays open because of us. */
+static void close_the_rest(const struct passed *passed, int pidfd)
+{
+        int kept[GATE_SOCKETS_MAX + 4] = {STDERR_FILENO, pidfd, passed->gate.closing_fd,
+                                          passed->gate.opening_fd};
+        size_t n = 4;
+        unsigned int first = 0;
+
+        for (size_t i = 0; i < passed->n_sockets; i++)
+                kept[n++] = passed->sockets[i];
+        qsort(kept, n, sizeof(kept[0]), compare_descriptors);
+        for (size_t i = 0; i < n; i++) {
+                if (kept[i] > 0)
+                        close_all(first, (unsigned int)kept[i] - 1);
+                first = (unsigned int)kept[i] + 1;
+        }
+        close_all(first, UINT32_MAX);
+}
+
+/* Reads /proc/PID/cgroup whole. NULL if that is not possible. */
+static char *read_cgroup(pid_t pid)
+{
+        _cleanup_fclose_ FILE *stream = NULL;
+        char path[64], *text = NULL;
+        size_t size = 0;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+        stream = fopen(path, "re");
+        if (!stream || getdelim(&text, &size, '\0', stream) < 0) {
+                free(text);
+                return NULL;
+        }
+        return text;
+}
+
+/*
+ * The page is writable by every worker, so the master's pid in it is a claim: only a process of our
+ * own cgroup (the service or the container) is ever signalled because of it.
+ */
+static bool is_in_our_cgroup(pid_t pid)
+{
+        _cleanup_free_ char *own = read_cgroup(getpid()), *other = read_cgroup(pid);
+
+        return own && other && strcmp(own, other) == 0;
+}
+
+/* Opens a pidfd of the server's master, if that is another process than the exec'd one and lives.
+ * Returns the pidfd or -errno. */
+static int open_master(const struct watched *watched, pid_t *ret_pid)
+{
+        uint32_t claimed = atomic_load(&watched->watchdog.gate.page->master);
+        int fd;
+
+        if (claimed == 0 || claimed > INT32_MAX || (pid_t)claimed == watched->pid)
+                return -ESRCH;
+        fd = open_pidfd((pid_t)claimed);
+        if (fd < 0)
+                return fd;
+        if ((pid_t)claimed == getpid() || !is_in_our_cgroup((pid_t)claimed)) {
+                (void)close(fd);
+                return -EPERM;
+        }
+        *ret_pid = (pid_t)claimed;
+        return fd;
+}
+
+static void stop_server(const struct watched *watched)
+{
+        _cleanup_close_ int master = -1;
+        pid_t pid;
+
+        /* A shell or an init in front would swallow the signal: the master is meant. */
+        master = open_master(watched, &pid);
+        if (syscall(SYS_pidfd_send_signal, master >= 0 ? master : watched->pidfd,
+                    watched->stop_signal, NULL, 0) < 0 &&
+            errno != ESRCH)
+                log_line("cannot stop the idle server: process %d: %m",
+                         (int)(master >= 0 ? pid : watched->pid));
+}
+
+/* A server that went to the background lives on when the exec'd process is gone. */
+static bool follow_daemon(struct watched *watched)
+{
+        pid_t pid;
+        int master = open_master(watched, &pid);
+
+        if (master < 0)
+                return false;
+        (void)close(watched->pidfd);
+        watched->pidfd = master;
+        watched->pid = pid;
+        return true;
+}
+
+/* Frees the slots of workers that died without anybody waiting for them, as after the death of
+ * their master: they would be busy for ever. */
+static void free_dead_slots(struct gate *gate)
+{
+        for (size_t i = 0; i < GATE_SLOTS_MAX; i++) {
+                struct gate_slot *slot = &gate->page->slots[i];
+                uint32_t pid = atomic_load(&slot->pid);
+
+                if (atomic_load(&slot->state) == GATE_FREE || pid == 0 || pid > INT32_MAX)
+                        continue;
+                if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+                        gate_free(gate, pid);
+        }
+}
+
+/* Says once that nobody took a passed socket: no shim was loaded, or another address is bound. */
+static void warn_if_not_adopted(struct watched *watched, uint64_t now_usec)
+{
+        const struct gate_page *page = watched->watchdog.gate.page;
+
+        if (now_usec < watched->warn_usec)
+                return;
+        watched->warn_usec = GATE_INFINITY;
+        if (atomic_load(&page->master) == 0 && atomic_load(&page->ready_usec) == 0)
+                log_line("no server has taken a passed socket after %u s: is it dynamically "
+                         "linked, does its entrypoint keep LD_PRELOAD and %s, and does it bind?",
+                         (unsigned int)(ADOPTION_LIMIT_USEC / USEC_PER_SEC), GATE_ENVIRONMENT);
+}
+
+/* Waits until next_usec. Returns true if the watched process ended. */
+static bool wait_for_end(const struct watched *watched, uint64_t now_usec, uint64_t next_usec)
+{
+        struct pollfd end = {.fd = watched->pidfd, .events = POLLIN};
+        uint64_t span_usec = next_usec > now_usec ? next_usec - now_usec : 0;
+        struct timespec timeout = {
+            .tv_sec = (time_t)(span_usec / USEC_PER_SEC),
+            .tv_nsec = (long)(span_usec % USEC_PER_SEC) * NSEC_PER_USEC,
+        };
+
+        return ppoll(&end, 1, next_usec == GATE_INFINITY ? NULL : &timeout, NULL) > 0;
+}
+
+static void watch(struct watched *watched)
+{
+        for (;;) {
+                uint64_t now_usec = gate_now_usec(), next_usec;
+
+                warn_if_not_adopted(watched, now_usec);
+                free_dead_slots(&watched->watchdog.gate);
+                if (watchdog_look(&watched->watchdog, now_usec, &next_usec) == WATCHDOG_STOP)
+                        stop_server(watched);
+                if (watched->warn_usec < next_usec)
+                        next_usec = watched->warn_usec;
+                if (wait_for_end(watched, now_usec, next_usec) && !follow_daemon(watched))
+                        return;
+        }
+}
+
+static _Noreturn void run_watchdog(const struct passed *passed, pid_t server, int pidfd,
+                                   int stop_signal)
+{
+        struct watched watched = {
+            .watchdog =
+                {
+                    .gate = passed->gate,
+                    .sockets = passed->sockets,
+                    .n_sockets = passed->n_sockets,
+                    .idle_usec = passed->gate.page->exit_idle_usec,
+                },
+            .pid = server,
+            .pidfd = pidfd,
+            .stop_signal = stop_signal,
+            .warn_usec = gate_now_usec() + ADOPTION_LIMIT_USEC,
+        };
+
+        (void)prctl(PR_SET_NAME, "fpm-watchdog");
+        close_the_rest(passed, pidfd);
+        if (chdir("/") < 0) {
+                /* Then this directory cannot be unmounted while the server runs. */
+        }
+        watch(&watched);
+        _exit(0);
+}
+
+int watch_start(const struct passed *passed, int stop_signal)
+{
+        _cleanup_close_ int pidfd = -1;
+        pid_t server = getpid(), child;
+        int status;
+
+        pidfd = open_pidfd(server);
+        errno = -pidfd;
+        if (pidfd < 0)
+                return log_fail(STATUS_SYSTEM,
+                                "cannot watch the server: pidfd_open: %m; --exit-idle-time= needs "
+                                "Linux 5.3 and a seccomp profile that allows it");
+        child = fork();
+        if (child < 0)
+                return log_fail(STATUS_SYSTEM, "cannot start the watchdog: fork: %m");
+        if (child == 0) {
+                child = fork();
+                if (child == 0)
+                        run_watchdog(passed, server, pidfd, stop_signal);
+                _exit(child < 0 ? errno : 0);
+        }
+        while (waitpid(child, &status, 0) < 0)
+                if (errno != EINTR)
+                        return log_fail(STATUS_SYSTEM, "cannot start the watchdog: waitpid: %m");
+        errno = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+        if (errno > 0)
+                return log_fail(STATUS_SYSTEM, "cannot start the watchdog: fork: %m");
+        return 0;
+}
