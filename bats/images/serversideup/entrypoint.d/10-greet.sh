@@ -1,0 +1,3 @@
+# shellcheck shell=sh
+echo "running as $(id -un)" >&2
+export GREETED=yes

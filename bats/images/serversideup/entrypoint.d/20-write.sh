@@ -1,0 +1,2 @@
+# shellcheck shell=sh
+echo "$GREETED" >/tmp/greeted

@@ -1,0 +1,3 @@
+<?php
+require __DIR__ . '/wp-includes/version.php';
+echo "WordPress $wp_version, running in ", __DIR__, "\n";
