@@ -21,10 +21,7 @@ tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$tree/${BUILD:-build}
 fastcgi=$build/fastcgi
 in_bed=no
-if [ "$tree" = /srv/fpm-waker ]; then
-  in_bed=yes
-  fastcgi=/usr/local/bin/fastcgi
-fi
+[ "$tree" != /srv/fpm-waker ] || in_bed=yes
 export tree build fastcgi in_bed
 
 # --- a test's beginning and end ------------------------------------------------------------------
@@ -139,6 +136,31 @@ journal_of() {
   journalctl --sync 2>/dev/null || true
   journalctl -q -o cat --no-pager -u "$1" "${@:2}"
 }
+
+# docker_vhost NAME IMAGE [LINE...]: sets up a vhost as an administrator does; LINEs are for its
+# conf. Its site, /srv/www/NAME, is /var/www/html in the container; its socket is vhost_socket NAME.
+docker_vhost() {
+  load_image "$2"
+  mkdir -p "/srv/www/$1" /etc/fpm-waker
+  printf '%s\n' "Image=$2" "Volume=/srv/www/$1:/var/www/html" "${@:3}" >"/etc/fpm-waker/$1.conf"
+  systemctl start "fpm-waker@$1.socket"
+}
+
+vhost_socket() { echo "/run/fpm-waker/$1.sock"; }
+
+# Ends vhosts for good, awake or not.
+remove_vhosts() {
+  local name
+  for name; do
+    systemctl stop "fpm-waker@$name.socket" "fpm-waker@$name.service" || true
+    systemctl reset-failed "fpm-waker@$name.service" 2>/dev/null || true
+    rm -rf "/etc/fpm-waker/$name.conf" "/srv/www/$name"
+  done
+}
+
+# Conditions: no container runs, or a vhost sleeps.
+no_container() { [ -z "$(docker ps -q)" ]; }
+sleeps() { is_state "fpm-waker@$1.service" inactive; }
 
 # load_image NAME [ENGINE]: makes an image of bats/images known to docker (default) or podman.
 load_image() {
