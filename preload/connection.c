@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include "connection.h"
+
+#include "raw.h"
+#include "record.h"
+#include "text.h"
+
+/*
+ * An empty FCGI_STDERR record of request 1. Behind an END_REQUEST, or on an idle connection, nginx
+ * takes it for bytes that do not belong there and closes the connection itself, so that it never
+ * writes a request into a connection that is just being closed by us.
+ */
+static const uint8_t goodbye[8] = {1, 7, 0, 1, 0, 0, 0, 0};
+
+/* How long a client has to answer a goodbye by closing, or by the request it was about to send. */
+static const struct timespec goodbye_wait = {.tv_nsec = 50000000};
+
+#define VECTOR_MAX 8 /* longer ones get no goodbye with the answer, only when idle */
+
+struct connection *connection_open(int fd, struct gate_slot *slot)
+{
+        if ((unsigned)fd >= SHIM_FDS_MAX)
+                return NULL;
+        for (unsigned i = 0; i < SHIM_CONNECTIONS_MAX; i++) {
+                struct connection *connection = &shim.connections[i];
+
+                if (connection->used)
+                        continue;
+                memset(connection, 0, sizeof(*connection));
+                connection->used = true;
+                connection->slot = slot;
+                shim.fds[fd] = (uint8_t)(SHIM_FD_CONNECTION + i);
+                return connection;
+        }
+        return NULL;
+}
+
+void connection_close(struct connection *connection)
+{
+        struct gate_slot *slot = connection->slot;
+
+        connection->used = false;
+        if (connection->left_behind && slot) {
+                atomic_store(&slot->last_end_usec, gate_now_usec());
+                gate_set_state(slot, GATE_FREE);
+        }
+}
+
+void connection_forget_all(void)
+{
+        for (unsigned fd = 0; fd < SHIM_FDS_MAX; fd++)
+                if (shim.fds[fd] >= SHIM_FD_CONNECTION)
+                        shim.fds[fd] = SHIM_FD_OTHER;
+        memset(shim.connections, 0, sizeof(shim.connections));
+}
+
+static bool is_between_requests(const struct connection *connection)
+{
+        return connection->kept && connection->active <= 0 && record_at_boundary(&connection->in);
+}
+
+static bool answers(int fd, const struct timespec *timeout)
+{
+        struct pollfd client = {.fd = fd, .events = POLLIN};
+
+        return raw_poll(&client, 1, timeout) > 0;
+}
+
+/* Returns true when the client sent something after all: its request is served. */
+static bool say_goodbye(int fd, struct connection *connection)
+{
+        static const struct timespec now = {0};
+
+        if (connection->said_goodbye)
+                return answers(fd, &now);
+        connection->said_goodbye = true;
+        (void)raw6(sendto, fd, goodbye, sizeof(goodbye), MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+        return answers(fd, &goodbye_wait);
+}
+
+int connection_before_read(int fd, struct connection *connection)
+{
+        struct gate_slot *slot = connection->slot;
+        struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+                                {.fd = shim.gate.closing_fd, .events = POLLIN}};
+
+        if (!is_between_requests(connection) || !slot)
+                return 1;
+        atomic_store(&slot->last_end_usec, gate_now_usec());
+        gate_set_state(slot, GATE_KEPT_ALIVE);
+        for (;;) {
+                long r = raw_poll(fds, 2, NULL);
+
+                if (r == -EINTR)
+                        return -EINTR;
+                if (r < 0 || fds[0].revents ||
+                    (gate_is_closed(&shim.gate) && say_goodbye(fd, connection)))
+                        break;
+                if (gate_is_closed(&shim.gate))
+                        return 0;
+        }
+        gate_set_state(slot, GATE_BUSY);
+        return 1;
+}
+
+static void feed(struct record_stream *stream, const struct iovec *vector, size_t size,
+                 struct record_news *news)
+{
+        for (; size; vector++) {
+                size_t n = vector->iov_len < size ? vector->iov_len : size;
+
+                record_feed(stream, vector->iov_base, n, news);
+                size -= n;
+        }
+}
+
+void connection_did_read(struct connection *connection, const struct iovec *vector, size_t size)
+{
+        struct record_news news = {0};
+
+        feed(&connection->in, vector, size, &news);
+        if (!news.begun)
+                return;
+        connection->active += (int32_t)news.begun;
+        connection->kept = news.kept;
+        if (connection->slot)
+                atomic_fetch_add_explicit(&connection->slot->requests, news.begun,
+                                          memory_order_relaxed);
+}
+
+void connection_did_write(struct connection *connection, const struct iovec *vector, size_t size)
+{
+        struct record_news news = {0};
+
+        feed(&connection->out, vector, size, &news);
+        connection->active -= (int32_t)news.ended;
+}
+
+/* True when these bytes would end the last request of a kept-alive connection. */
+static bool ends_last_request(const struct connection *connection, const struct iovec *vector,
+                              size_t size)
+{
+        struct record_stream out = connection->out;
+        struct record_news news = {0};
+
+        feed(&out, vector, size, &news);
+        return news.ended && record_at_boundary(&out) && connection->active <= (int32_t)news.ended;
+}
+
+/* Sends what is left of the record after a short write of answer and record together. */
+static void send_rest(int fd, size_t sent)
+{
+        while (sent < sizeof(goodbye)) {
+                long r =
+                    raw6(sendto, fd, goodbye + sent, sizeof(goodbye) - sent, MSG_NOSIGNAL, NULL, 0);
+
+                if (r == -EINTR)
+                        continue;
+                if (r <= 0)
+                        return;
+                sent += (size_t)r;
+        }
+}
+
+static long write_with_goodbye(int fd, struct connection *connection, const struct iovec *vector,
+                               int n, size_t size)
+{
+        struct iovec with[VECTOR_MAX + 1];
+        long r;
+
+        memcpy(with, vector, (size_t)n * sizeof(*vector));
+        with[n].iov_base = (void *)(uintptr_t)goodbye;
+        with[n].iov_len = sizeof(goodbye);
+        r = raw3(writev, fd, with, n + 1);
+        if (r < (long)size)
+                return r;
+        connection->said_goodbye = true;
+        send_rest(fd, (size_t)r - size);
+        return (long)size;
+}
+
+long connection_write(int fd, struct connection *connection, const struct iovec *vector, int n)
+{
+        size_t size = 0;
+        long r;
+
+        for (int i = 0; i < n; i++)
+                size += vector[i].iov_len;
+        if (connection->kept && n <= VECTOR_MAX && gate_is_closed(&shim.gate) &&
+            ends_last_request(connection, vector, size))
+                r = write_with_goodbye(fd, connection, vector, n, size);
+        else if (n == 1)
+                r = raw_write(fd, vector->iov_base, vector->iov_len);
+        else
+                r = raw3(writev, fd, vector, n);
+        if (r > 0)
+                connection_did_write(connection, vector, (size_t)r);
+        return r;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An accepted connection: whether its worker has a request, or waits between two requests of a
+ * kept-alive client, which is not traffic and must not hold up a drain.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/uio.h>
+
+#include "shim.h"
+
+/* Starts to follow a connection that slot's worker accepted. NULL: too many, it is not followed. */
+struct connection *connection_open(int fd, struct gate_slot *slot);
+
+/* Ends it. The slot is freed if the worker went on to accept another one meanwhile. */
+void connection_close(struct connection *connection);
+
+/* In a forked child: none of the parent's connections is this process's. */
+void connection_forget_all(void);
+
+/*
+ * Before a read that may block. Between two requests of a kept-alive client this waits for the next
+ * one or for the gate to close.
+ * Returns 1: read now; 0: the gate is closed, answer end of file; -EINTR.
+ */
+int connection_before_read(int fd, struct connection *connection);
+
+/* After a read (write) of size bytes that lie in the vector. */
+void connection_did_read(struct connection *connection, const struct iovec *vector, size_t size);
+void connection_did_write(struct connection *connection, const struct iovec *vector, size_t size);
+
+/*
+ * write(2) and writev(2). If this ends a kept-alive request while the gate is closed, a goodbye
+ * record goes out with it. Returns what the call would, without the record.
+ */
+long connection_write(int fd, struct connection *connection, const struct iovec *vector, int n);

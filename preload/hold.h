@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What master.c keeps in the shim's struct. */
+#pragma once
+
+#include "master.h"
+
+enum { HELD_SIGNALS = 5 };
+
+struct hold {
+        struct {
+                struct raw_sigaction action; /* the server's own */
+                bool on;
+                bool pending;
+        } signals[HELD_SIGNALS];
+        bool draining;
+        uint64_t deadline_usec; /* CLOCK_MONOTONIC: then the signal passes, quiet or not */
+        int timer;
+};

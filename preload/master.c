@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "master.h"
+
+#include <errno.h>
+#include <sys/wait.h>
+
+#include "raw.h"
+#include "shim.h"
+
+#ifndef SA_RESTORER
+#define SA_RESTORER 0x04000000
+#endif
+
+/* The signals that stop php-fpm first: when a stop and a reload wait together, the stop wins. */
+static const int held[HELD_SIGNALS] = {SIGQUIT, SIGTERM, SIGINT, SIGUSR2, SIGHUP};
+enum { FIRST_RELOAD = 3 };
+
+#if defined(__x86_64__)
+/* x86-64 returns from a handler through user space. These very bytes are how unwinders recognise a
+ * signal frame, so they are what every libc has. */
+__asm__(".text\n"
+        ".type restore_signal_frame, @function\n"
+        "restore_signal_frame:\n"
+        "        movq $15, %rax\n" /* rt_sigreturn */
+        "        syscall\n"
+        ".size restore_signal_frame, . - restore_signal_frame\n");
+void restore_signal_frame(void) __attribute__((visibility("hidden")));
+#endif
+
+long master_install(int number, const struct raw_sigaction *action, struct raw_sigaction *former)
+{
+        struct raw_sigaction copy;
+
+        if (action) {
+                copy = *action;
+#if defined(__x86_64__)
+                copy.flags |= SA_RESTORER;
+                copy.restorer = restore_signal_frame;
+#endif
+        }
+        return raw4(rt_sigaction, number, action ? &copy : NULL, former, 8);
+}
+
+static int held_index(int number)
+{
+        for (int i = 0; i < HELD_SIGNALS; i++)
+                if (held[i] == number)
+                        return i;
+        return -1;
+}
+
+static bool is_function(const struct raw_sigaction *action)
+{
+        return action->handler != SIG_DFL && action->handler != SIG_IGN;
+}
+
+/* The server's own handler, or what a server without one is to do once it is drained. */
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+        const struct raw_sigaction *action = &shim.hold.signals[held_index(number)].action;
+
+        if (!is_function(action))
+                (void)raw1(exit_group, 0);
+        else if (action->flags & SA_SIGINFO)
+                action->handler_with_info(number, info, context);
+        else
+                action->handler(number);
+}
+
+static void pass_on_pending(siginfo_t *info, void *context)
+{
+        bool stopping = false;
+
+        for (int i = 0; i < HELD_SIGNALS; i++) {
+                bool pending = shim.hold.signals[i].pending;
+
+                shim.hold.signals[i].pending = false;
+                if (!pending || (stopping && i >= FIRST_RELOAD))
+                        continue;
+                stopping = stopping || i < FIRST_RELOAD;
+                pass_on(held[i], info, context);
+        }
+}
+
+/* Looks again every millisecond, by the very signal that waits: no other signal is disturbed. */
+static void start_timer(int number)
+{
+        struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
+        struct itimerspec each_msec = {.it_interval.tv_nsec = 1000000, .it_value.tv_nsec = 1000000};
+
+        shim.hold.timer = -1;
+        if (raw3(timer_create, CLOCK_MONOTONIC, &event, &shim.hold.timer) >= 0)
+                (void)raw4(timer_settime, shim.hold.timer, 0, &each_msec, NULL);
+}
+
+static void drain(int number, siginfo_t *info, void *context)
+{
+        struct hold *hold = &shim.hold;
+        uint64_t now = gate_now_usec();
+        uint64_t limit = shim.gate.page->drain_limit_usec;
+        bool first = !hold->draining;
+
+        if (first) {
+                hold->draining = true;
+                hold->deadline_usec = limit < GATE_INFINITY - now ? now + limit : GATE_INFINITY;
+                gate_close(&shim.gate, GATE_MASTER, 0);
+        }
+        if (gate_look(shim.gate.page, NULL) != GATE_QUIET && now < hold->deadline_usec) {
+                if (first)
+                        start_timer(number);
+                return;
+        }
+        hold->draining = false;
+        if (!first && hold->timer >= 0)
+                (void)raw1(timer_delete, hold->timer);
+        pass_on_pending(info, context);
+}
+
+static void hold_signal(int number, siginfo_t *info, void *context)
+{
+        int saved_errno = errno;
+        int i = held_index(number);
+
+        if (shim_role() != SHIM_SERVER) {
+                pass_on(number, info, context); /* a child that has not set its own handlers yet */
+        } else if (info->si_code != SI_TIMER || shim.hold.draining) {
+                if (info->si_code != SI_TIMER)
+                        shim.hold.signals[i].pending = true;
+                drain(number, info, context);
+        }
+        errno = saved_errno;
+}
+
+static long put_before(int i, const struct raw_sigaction *action)
+{
+        struct raw_sigaction ours = *action;
+
+        shim.hold.signals[i].action = *action;
+        shim.hold.signals[i].on = true;
+        ours.handler_with_info = hold_signal;
+        ours.flags |= SA_SIGINFO;
+        /* One at a time: what hold_signal() touches is not locked. */
+        for (int j = 0; j < HELD_SIGNALS; j++)
+                ours.mask |= UINT64_C(1) << (held[j] - 1);
+        return master_install(held[i], &ours, NULL);
+}
+
+void master_hold_signals(bool by_default)
+{
+        for (int i = 0; i < HELD_SIGNALS; i++) {
+                struct raw_sigaction action = {0};
+
+                if (shim.hold.signals[i].on || master_install(held[i], NULL, &action) < 0)
+                        continue;
+                if (is_function(&action) ||
+                    (by_default && action.handler == SIG_DFL && i < FIRST_RELOAD))
+                        (void)put_before(i, &action);
+        }
+}
+
+static void from_libc(const struct sigaction *libc, struct raw_sigaction *raw)
+{
+        raw->handler = libc->sa_handler;
+        raw->flags = (unsigned int)libc->sa_flags;
+        raw->restorer = NULL;
+        raw->mask = *(const uint64_t *)(const void *)&libc->sa_mask;
+}
+
+static void to_libc(const struct raw_sigaction *raw, struct sigaction *libc)
+{
+        struct sigaction result = {.sa_flags = (int)(raw->flags & ~(unsigned long)SA_RESTORER)};
+
+        result.sa_handler = raw->handler;
+        *(uint64_t *)(void *)&result.sa_mask = raw->mask;
+        *libc = result;
+}
+
+long master_sigaction(int number, const struct sigaction *action, struct sigaction *former)
+{
+        struct raw_sigaction raw;
+        struct raw_sigaction raw_former;
+        int i = held_index(number);
+        bool ours = i >= 0 && shim.hold.signals[i].on;
+        long r;
+
+        if (number == 32 || number == 33)
+                return -EINVAL; /* both libcs keep them for their threads */
+        if (action)
+                from_libc(action, &raw);
+        if (ours)
+                raw_former = shim.hold.signals[i].action;
+        if (action && i >= 0 && is_function(&raw) && shim_role() == SHIM_SERVER) {
+                r = ours ? 0 : master_install(number, NULL, &raw_former);
+                if (r >= 0)
+                        r = put_before(i, &raw);
+        } else {
+                r = master_install(number, action ? &raw : NULL, ours ? NULL : &raw_former);
+                if (ours && action)
+                        shim.hold.signals[i].on = false;
+        }
+        if (r >= 0 && former)
+                to_libc(&raw_former, former);
+        return r;
+}
+
+long master_waitpid(pid_t pid, int *status, int options)
+{
+        int how = 0;
+        long r = raw4(wait4, pid, &how, options, NULL);
+
+        if (r > 0 && status)
+                *status = how;
+        if (r > 0 && (WIFEXITED(how) || WIFSIGNALED(how)) && shim.role == SHIM_SERVER &&
+            shim_role() == SHIM_SERVER) {
+                gate_free(&shim.gate, (uint32_t)r);
+                gate_wake_waiting(&shim.gate);
+        }
+        return r;
+}

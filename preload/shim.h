@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shim's own state: the one struct that everything in preload/ shares.
+ *
+ * A process with the shim in it is in one of a few roles. Only the server and its workers do
+ * anything; in every other process (entrypoint scripts, their helpers, programs that PHP starts)
+ * each wrapper is one compare and the system call.
+ *
+ * fork() copies this struct. What must not be inherited lies in a page of its own that the kernel
+ * hands zeroed to each child (MADV_WIPEONFORK), so that no fork has to be intercepted.
+ * Under vfork() a child shares its parent's memory: whatever changes this struct asks
+ * shim_owns_memory() first.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#include "gate.h"
+#include "hold.h"
+#include "text.h"
+
+#define SHIM_FDS_MAX         1024 /* descriptors from here on are never adopted */
+#define SHIM_CONNECTIONS_MAX 64
+
+/* A unix socket's path, with a closing zero that the address itself need not have. */
+#define SHIM_PATH_SIZE (sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
+
+enum shim_role {
+        SHIM_ABSENT,   /* no page: nothing to do in this process */
+        SHIM_BEFORE,   /* knows the passed sockets and has adopted none */
+        SHIM_SERVER,   /* has adopted: the master, or a server of a single process */
+        SHIM_CHILD,    /* forked by the server, has not accepted yet */
+        SHIM_WORKER,   /* forked by the server and has accepted */
+        SHIM_STRANGER, /* forked by a worker: none of our business */
+};
+
+/* What a descriptor number is in this process. */
+enum shim_fd {
+        SHIM_FD_OTHER = 0,
+        SHIM_FD_LISTENER = 1,                                     /* + index of the passed socket */
+        SHIM_FD_CONNECTION = SHIM_FD_LISTENER + GATE_SOCKETS_MAX, /* + index of the connection */
+};
+
+/* Where one direction of a connection stands in the FastCGI record framing. See record.h. */
+struct record_stream {
+        uint8_t head[11]; /* header, and the first three bytes of a BEGIN_REQUEST */
+        uint8_t have;     /* how much of head is there */
+        uint32_t left;    /* bytes of content and padding to come */
+};
+
+/* An accepted connection of this process. */
+struct connection {
+        bool used;
+        bool kept;         /* its last request asked for FCGI_KEEP_CONN */
+        bool said_goodbye; /* see connection.c */
+        bool left_behind;  /* its worker went on to accept another: the slot is its own */
+        int32_t active;    /* requests begun and not ended */
+        struct gate_slot *slot;
+        struct record_stream in, out;
+};
+
+/* A passed socket, as this process knows it. */
+struct listener {
+        uint64_t inode;
+        struct sockaddr_storage address; /* what it is bound to */
+        socklen_t address_size;
+        char adopted_path[SHIM_PATH_SIZE]; /* the server's own word */
+        bool adopted;
+        unsigned references; /* descriptors of the server's own that are this socket */
+        /* In a worker, made at its first accept; -1 before. */
+        int wait_fd; /* epoll of the socket and the opening eventfd */
+        int own_fd;  /* a duplicate that the server cannot close under us */
+};
+
+/* Zeroed by the kernel in each forked child. */
+struct shim_process {
+        uint32_t pid;
+};
+
+struct shim {
+        enum shim_role role;
+        bool is_php_fpm; /* the executable is named php-fpm* */
+        bool unmatched;  /* the lone passed socket went to a pool with another address */
+        uint32_t server; /* pid of the process with SHIM_SERVER */
+        struct gate gate;
+        int page_fd;
+        struct shim_process *process;
+        bool wiped_on_fork; /* else each question costs a getpid() */
+
+        uint32_t n_listeners;
+        struct listener listeners[GATE_SOCKETS_MAX];
+        uint8_t fds[SHIM_FDS_MAX]; /* enum shim_fd */
+        struct connection connections[SHIM_CONNECTIONS_MAX];
+        struct hold hold;
+        int deferred; /* a signal that a worker lets wait, 0: none */
+
+        /* php-fpm's command line as it was at its start: it overwrites its own for its title. */
+        char words[4096];
+        size_t words_size;
+        struct line ld_preload; /* the administrator's own part of it */
+};
+
+extern struct shim shim;
+
+/* The kind of a descriptor; SHIM_FD_OTHER for everything that is not ours. Signal-safe. */
+static inline unsigned shim_fd(int fd)
+{
+        return (unsigned)fd < SHIM_FDS_MAX ? shim.fds[fd] : SHIM_FD_OTHER;
+}
+
+/* The passed socket behind a descriptor, or NULL. */
+static inline struct listener *shim_listener(int fd)
+{
+        unsigned kind = shim_fd(fd);
+
+        return kind >= SHIM_FD_LISTENER && kind < SHIM_FD_CONNECTION
+                   ? &shim.listeners[kind - SHIM_FD_LISTENER]
+                   : NULL;
+}
+
+/* The role of this process, put right if it was forked since the last question. */
+enum shim_role shim_role(void);
+
+/* False in a vfork() child, which shares memory that is its parent's. */
+bool shim_owns_memory(void);
+
+/* Makes this process the server: notes its pid here and in the page, and tells fpm-waker. */
+void shim_become_server(void);
+
+/* Says one of GATE_SAYS_* on the hand-over connection, if there is one. Never blocks. */
+void shim_say(char what);
+
+/* Notes that a descriptor of the server's own is passed socket i (0 ...). */
+void shim_track_listener(int fd, uint32_t i);
+
+/* Notes that a descriptor number is no longer what it was. */
+void shim_forget(int fd);
+
+/* The index of the passed socket that a descriptor is, by identity, or -1. */
+int shim_identify(int fd);

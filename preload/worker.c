@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker.h"
+
+#include "adopt.h"
+#include "children.h"
+#include "connection.h"
+#include "defer.h"
+#include "master.h"
+#include "raw.h"
+
+/* A slot for each thread that accepts: servers on libfcgi may have several. */
+static _Thread_local struct gate_slot *slot;
+static _Thread_local struct connection *current;
+
+void worker_forget_slot(void)
+{
+        slot = NULL;
+        current = NULL;
+        for (uint32_t i = 0; i < shim.n_listeners; i++) {
+                shim.listeners[i].wait_fd = -1;
+                shim.listeners[i].own_fd = -1;
+        }
+}
+
+bool worker_is_busy(void)
+{
+        uint32_t state = slot ? atomic_load(&slot->state) : GATE_FREE;
+
+        return state == GATE_BUSY || state == GATE_ACCEPTING;
+}
+
+void worker_leave(struct listener *listener)
+{
+        if (listener->wait_fd < 0)
+                return;
+        (void)raw_close(listener->wait_fd);
+        listener->wait_fd = -1;
+        if (slot)
+                atomic_fetch_add(&slot->word, 1); /* in case it is about to be parked */
+}
+
+/* Leaves the connection of before to whoever still works on it, with the slot; takes a new one. */
+static void leave_connection_behind(void)
+{
+        if (current && current->used && current->slot == slot) {
+                current->left_behind = true;
+                slot = NULL;
+        }
+        current = NULL;
+}
+
+/* The first accept of this process: from now on it runs PHP code, which is to see nothing of us. */
+static void become_worker(enum shim_role role)
+{
+        if (role == SHIM_CHILD)
+                shim.role = SHIM_WORKER;
+        else
+                master_hold_signals(true);
+        children_hide();
+        defer_signals();
+}
+
+static void say_ready(void)
+{
+        struct gate_page *page = shim.gate.page;
+        uint64_t not_yet = 0;
+
+        if (!atomic_load_explicit(&page->ready_usec, memory_order_relaxed) &&
+            atomic_compare_exchange_strong(&page->ready_usec, &not_yet, gate_now_usec()))
+                shim_say(GATE_SAYS_READY);
+}
+
+static void be_back(void)
+{
+        leave_connection_behind();
+        if (!slot) {
+                slot = gate_claim(&shim.gate, raw_getpid());
+        } else if (atomic_load_explicit(&slot->state, memory_order_relaxed) != GATE_WAITING) {
+                atomic_store(&slot->last_end_usec, gate_now_usec());
+                gate_set_state(slot, GATE_WAITING);
+        }
+        defer_act_now();
+}
+
+/*
+ * Waits in an epoll set of our own: of all workers in one, EPOLLEXCLUSIVE wakes only one for a
+ * connection. The opening eventfd is in each set too (see gate_wake_waiting()).
+ */
+static bool make_wait_fd(struct listener *listener, int fd)
+{
+        struct epoll_event queue = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+        struct epoll_event opening = {.events = EPOLLIN | EPOLLET};
+        int wait_fd;
+
+        listener->own_fd = (int)raw_fcntl(fd, F_DUPFD_CLOEXEC, GATE_FIRST_FD);
+        wait_fd = (int)raw1(epoll_create1, EPOLL_CLOEXEC);
+        if (listener->own_fd < 0 || wait_fd < 0 ||
+            raw4(epoll_ctl, wait_fd, EPOLL_CTL_ADD, listener->own_fd, &queue) < 0 ||
+            raw4(epoll_ctl, wait_fd, EPOLL_CTL_ADD, shim.gate.opening_fd, &opening) < 0) {
+                (void)raw_close(listener->own_fd);
+                (void)raw_close(wait_fd);
+                listener->own_fd = -1;
+                return false;
+        }
+        listener->wait_fd = wait_fd;
+        return true;
+}
+
+/* Without a slot or an epoll set: what bare accept() does, on a socket that is non-blocking. */
+static long accept_without_gate(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+        struct pollfd queue = {.fd = fd, .events = POLLIN};
+
+        for (;;) {
+                long r = raw_accept4(fd, address, size, flags);
+
+                if (r != -EAGAIN)
+                        return r;
+                r = raw_poll(&queue, 1, NULL);
+                if (r < 0)
+                        return r;
+        }
+}
+
+/* Time until the watchdog's lease lapses, or NULL: somebody else will wake us. */
+static const struct timespec *until_lapse(struct timespec *buffer)
+{
+        struct gate_page *page = shim.gate.page;
+        uint64_t now = gate_now_usec();
+        uint64_t lease = atomic_load(&page->lease_usec);
+        uint64_t left = lease > now ? lease - now : 0;
+
+        if (atomic_load(&page->closers) != GATE_WATCHDOG)
+                return NULL;
+        buffer->tv_sec = (time_t)(left / 1000000);
+        buffer->tv_nsec = (long)(left % 1000000 * 1000) + 1000;
+        return buffer;
+}
+
+/* Holds nothing and waits until the gate is open. Returns 0, -EINTR or, when it left, -EBADF. */
+static long park(const struct listener *listener)
+{
+        gate_set_state(slot, GATE_PARKED);
+        for (;;) {
+                struct timespec timeout;
+                uint32_t word = atomic_load(&slot->word);
+                long r;
+
+                if (listener->wait_fd < 0)
+                        return -EBADF;
+                if (!gate_is_closed(&shim.gate))
+                        return 0;
+                r = raw_futex_wait(&slot->word, word, until_lapse(&timeout));
+                if (r == -EINTR)
+                        return r;
+        }
+}
+
+/* Takes a connection if the gate lets it. -EAGAIN: there is none, or the gate is closed. */
+static long pass_gate(const struct listener *listener, struct sockaddr *address, socklen_t *size,
+                      int flags)
+{
+        long connection;
+
+        gate_set_state(slot, GATE_ACCEPTING);
+        if (gate_is_closed(&shim.gate)) {
+                gate_set_state(slot, GATE_PARKED);
+                return -EAGAIN;
+        }
+        connection = raw_accept4(listener->own_fd, address, size, flags | SOCK_CLOEXEC);
+        gate_set_state(slot, connection < 0 ? GATE_WAITING : GATE_BUSY);
+        return connection;
+}
+
+static long accept_through_gate(struct listener *listener, struct sockaddr *address,
+                                socklen_t *size, int flags)
+{
+        struct epoll_event event;
+
+        for (;;) {
+                long waited = 0;
+                long connection;
+
+                if (atomic_load_explicit(&slot->state, memory_order_relaxed) == GATE_PARKED)
+                        waited = park(listener);
+                if (waited == 0) {
+                        gate_set_state(slot, GATE_WAITING);
+                        waited = raw6(epoll_pwait, listener->wait_fd, &event, 1, -1, NULL, 8);
+                }
+                /* Look once more even when leaving: we may be the only one that was woken. */
+                connection = pass_gate(listener, address, size, flags);
+                if (connection != -EAGAIN)
+                        return connection;
+                if (listener->wait_fd < 0)
+                        return -EBADF;
+                if (waited < 0)
+                        return waited;
+        }
+}
+
+/*
+ * The listener behind fd, also one that came here by a way that we did not see (exec, fcntl). Not
+ * in a worker: what PHP code accepts on is its own.
+ */
+static struct listener *find_listener(int fd)
+{
+        struct listener *listener = shim_listener(fd);
+        int i;
+
+        if (listener || shim.role == SHIM_WORKER || (i = shim_identify(fd)) < 0)
+                return listener;
+        if (shim.role == SHIM_BEFORE)
+                adopt_inherited(fd, (uint32_t)i);
+        else
+                shim_track_listener(fd, (uint32_t)i);
+        return shim_listener(fd);
+}
+
+long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+        struct listener *listener = find_listener(fd);
+        enum shim_role role = shim_role();
+        long connection;
+
+        if (!listener)
+                return raw_accept4(fd, address, size, flags);
+        if (role != SHIM_SERVER && role != SHIM_CHILD && role != SHIM_WORKER)
+                return accept_without_gate(fd, address, size, flags);
+
+        if (listener->wait_fd < 0) {
+                become_worker(role);
+                if (!make_wait_fd(listener, fd))
+                        return accept_without_gate(fd, address, size, flags);
+        }
+        be_back();
+        say_ready();
+        if (!slot)
+                return accept_without_gate(fd, address, size, flags);
+        connection = accept_through_gate(listener, address, size, flags);
+        if (connection >= 0)
+                current = connection_open((int)connection, slot);
+        return connection;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker: it accepts through the gate, and is busy from there until it is back at accept. */
+#pragma once
+
+#include "shim.h"
+
+/*
+ * accept4(2) on a descriptor that may be an adopted socket. Waits at the gate, and takes a
+ * connection only while it is open. Returns the connection or -errno; -EINTR after a signal.
+ */
+long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags);
+
+/* The server closed its last descriptor of a passed socket. Signal-safe: php-fpm does it in its
+ * handler of SIGQUIT, to get a waiting worker out of accept(). */
+void worker_leave(struct listener *listener);
+
+/* In a forked child: the slot is the parent's. */
+void worker_forget_slot(void);
+
+/* True while this thread's worker has a connection. Signal-safe. */
+bool worker_is_busy(void);

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every function that the shim puts before a libc's: the whole surface of it. In a process that
+ * is neither server nor worker, and for every descriptor and path that is not ours, each is a
+ * compare and the system call.
+ *
+ * The names are set by assembler labels, so that no libc header's prototype, attribute (nonnull
+ * would drop our checks) or fortified inline stands in the way.
+ */
+#include "adopt.h"
+#include "connection.h"
+#include "master.h"
+#include "raw.h"
+#include "shim.h"
+#include "text.h"
+#include "worker.h"
+
+#define WRAP(type, name, ...)                                                                      \
+        type wrap_##name(__VA_ARGS__) __asm__(#name) __attribute__((visibility("default")));       \
+        type wrap_##name(__VA_ARGS__)
+
+/* From the kernel's way of telling an error to the libc's. */
+static inline long result(long r)
+{
+        if (r < 0 && r > -4096) {
+                errno = (int)-r;
+                return -1;
+        }
+        return r;
+}
+
+/* ---- the listening socket ---- */
+
+WRAP(int, bind, int fd, const struct sockaddr *address, socklen_t size)
+{
+        if (shim.role == SHIM_ABSENT)
+                return (int)result(raw3(bind, fd, address, size));
+        return (int)result(adopt_bind(fd, address, size));
+}
+
+WRAP(int, listen, int fd, int backlog)
+{
+        if (shim_listener(fd))
+                return 0; /* the socket unit's Backlog= stays */
+        return (int)result(raw2(listen, fd, backlog));
+}
+
+WRAP(int, connect, int fd, const struct sockaddr *address, socklen_t size)
+{
+        if (shim.role == SHIM_ABSENT)
+                return (int)result(raw3(connect, fd, address, size));
+        return (int)result(adopt_connect(fd, address, size));
+}
+
+WRAP(int, setsockopt, int fd, int level, int option, const void *value, socklen_t size)
+{
+        if (shim_listener(fd))
+                return 0; /* the socket unit's options stay */
+        return (int)result(raw5(setsockopt, fd, level, option, value, size));
+}
+
+WRAP(int, accept4, int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+        if (shim.role == SHIM_ABSENT)
+                return (int)result(raw_accept4(fd, address, size, flags));
+        return (int)result(worker_accept(fd, address, size, flags));
+}
+
+WRAP(int, accept, int fd, struct sockaddr *address, socklen_t *size)
+{
+        return wrap_accept4(fd, address, size, 0);
+}
+
+/* ---- the path of a unix socket ---- */
+
+static bool is_guarded(int dirfd, const char *path)
+{
+        return shim.role != SHIM_ABSENT && adopt_guards_path(dirfd, path);
+}
+
+WRAP(int, unlinkat, int dirfd, const char *path, int flags)
+{
+        if (is_guarded(dirfd, path))
+                return 0;
+        return (int)result(raw3(unlinkat, dirfd, path, flags));
+}
+
+WRAP(int, unlink, const char *path)
+{
+        return wrap_unlinkat(AT_FDCWD, path, 0);
+}
+
+WRAP(int, chmod, const char *path, mode_t mode)
+{
+        if (is_guarded(AT_FDCWD, path))
+                return 0;
+        return (int)result(raw3(fchmodat, AT_FDCWD, path, mode));
+}
+
+WRAP(int, fchownat, int dirfd, const char *path, uid_t owner, gid_t group, int flags)
+{
+        if (is_guarded(dirfd, path))
+                return 0;
+        return (int)result(raw5(fchownat, dirfd, path, owner, group, flags));
+}
+
+WRAP(int, chown, const char *path, uid_t owner, gid_t group)
+{
+        return wrap_fchownat(AT_FDCWD, path, owner, group, 0);
+}
+
+WRAP(int, lchown, const char *path, uid_t owner, gid_t group)
+{
+        return wrap_fchownat(AT_FDCWD, path, owner, group, AT_SYMLINK_NOFOLLOW);
+}
+
+/* libacl reads and writes ACLs by these two. */
+static bool is_acl(const char *name)
+{
+        return name && text_equal(name, "system.posix_acl_access");
+}
+
+WRAP(ssize_t, getxattr, const char *path, const char *name, void *value, size_t size)
+{
+        if (is_acl(name) && is_guarded(AT_FDCWD, path))
+                return result(adopt_acl(value, size));
+        return result(raw4(getxattr, path, name, value, size));
+}
+
+WRAP(int, setxattr, const char *path, const char *name, const void *value, size_t size, int flags)
+{
+        if (is_acl(name) && is_guarded(AT_FDCWD, path))
+                return 0;
+        return (int)result(raw5(setxattr, path, name, value, size, flags));
+}
+
+/* ---- descriptor numbers ---- */
+
+WRAP(int, close, int fd)
+{
+        if (shim_fd(fd) != SHIM_FD_OTHER && shim_owns_memory())
+                shim_forget(fd);
+        return (int)result(raw_close(fd));
+}
+
+/* A copy of the listening socket is one too; a copy of a connection is not followed. */
+static int did_duplicate(int from, int to)
+{
+        const struct listener *listener = shim_listener(from);
+
+        if (from == to || to < 0 || (!listener && shim_fd(to) == SHIM_FD_OTHER) ||
+            !shim_owns_memory())
+                return to;
+        shim_forget(to);
+        if (listener)
+                shim_track_listener(to, (uint32_t)(listener - shim.listeners));
+        return to;
+}
+
+WRAP(int, dup, int fd)
+{
+        return did_duplicate(fd, (int)result(raw1(dup, fd)));
+}
+
+WRAP(int, dup3, int from, int to, int flags)
+{
+        return did_duplicate(from, (int)result(raw3(dup3, from, to, flags)));
+}
+
+WRAP(int, dup2, int from, int to)
+{
+        long r;
+
+        if (from == to) { /* dup3() refuses what dup2() only checks */
+                r = raw_fcntl(from, F_GETFD, 0);
+                return (int)result(r < 0 ? r : to);
+        }
+        return wrap_dup3(from, to, 0);
+}
+
+/* ---- a connection ---- */
+
+static struct connection *connection_of(int fd)
+{
+        unsigned kind = shim_fd(fd);
+
+        if (kind < SHIM_FD_CONNECTION || shim_role() == SHIM_STRANGER)
+                return NULL;
+        kind = shim_fd(fd); /* a forked child has none of its parent's */
+        return kind < SHIM_FD_CONNECTION ? NULL : &shim.connections[kind - SHIM_FD_CONNECTION];
+}
+
+static size_t vector_size(const struct iovec *vector, int n)
+{
+        size_t size = 0;
+
+        for (int i = 0; i < n; i++)
+                size += vector[i].iov_len;
+        return size;
+}
+
+/* Everything that receives: what may block first waits for the gate, what came is followed. */
+static ssize_t receive(int fd, struct connection *connection, struct msghdr *message, int flags)
+{
+        const struct iovec *vector = message->msg_iov;
+        size_t room = vector_size(vector, (int)message->msg_iovlen);
+        long r = flags & (MSG_PEEK | MSG_DONTWAIT) ? 1 : connection_before_read(fd, connection);
+
+        if (r <= 0)
+                return result(r);
+        r = raw3(recvmsg, fd, message, flags);
+        if (r > 0 && !(flags & MSG_PEEK))
+                connection_did_read(connection, vector, (size_t)r < room ? (size_t)r : room);
+        return result(r);
+}
+
+static ssize_t receive_buffer(int fd, struct connection *connection, void *buffer, size_t size,
+                              int flags)
+{
+        struct iovec vector = {.iov_base = buffer, .iov_len = size};
+        struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+
+        return receive(fd, connection, &message, flags);
+}
+
+WRAP(ssize_t, read, int fd, void *buffer, size_t size)
+{
+        struct connection *connection = connection_of(fd);
+        struct iovec vector = {.iov_base = buffer, .iov_len = size};
+        long r;
+
+        if (!connection)
+                return result(raw_read(fd, buffer, size));
+        r = connection_before_read(fd, connection);
+        if (r <= 0)
+                return result(r);
+        r = raw_read(fd, buffer, size);
+        if (r > 0)
+                connection_did_read(connection, &vector, (size_t)r);
+        return result(r);
+}
+
+WRAP(ssize_t, readv, int fd, const struct iovec *vector, int n)
+{
+        struct connection *connection = connection_of(fd);
+        struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)vector,
+                                 .msg_iovlen = (size_t)n};
+
+        if (!connection)
+                return result(raw3(readv, fd, vector, n));
+        return receive(fd, connection, &message, 0);
+}
+
+WRAP(ssize_t, recvfrom, int fd, void *buffer, size_t size, int flags, struct sockaddr *from,
+     socklen_t *from_size)
+{
+        struct connection *connection = connection_of(fd);
+
+        if (!connection || from)
+                return result(raw6(recvfrom, fd, buffer, size, flags, from, from_size));
+        return receive_buffer(fd, connection, buffer, size, flags);
+}
+
+WRAP(ssize_t, recv, int fd, void *buffer, size_t size, int flags)
+{
+        return wrap_recvfrom(fd, buffer, size, flags, NULL, NULL);
+}
+
+WRAP(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
+{
+        struct connection *connection = connection_of(fd);
+
+        if (!connection)
+                return result(raw3(recvmsg, fd, message, flags));
+        return receive(fd, connection, message, flags);
+}
+
+/* What programs built with _FORTIFY_SOURCE call instead; too small a buffer is a bug of theirs. */
+WRAP(ssize_t, __read_chk, int fd, void *buffer, size_t size, size_t room)
+{
+        if (size > room)
+                __builtin_trap();
+        return wrap_read(fd, buffer, size);
+}
+
+WRAP(ssize_t, __recv_chk, int fd, void *buffer, size_t size, size_t room, int flags)
+{
+        if (size > room)
+                __builtin_trap();
+        return wrap_recv(fd, buffer, size, flags);
+}
+
+WRAP(ssize_t, write, int fd, const void *data, size_t size)
+{
+        struct connection *connection = connection_of(fd);
+        struct iovec vector = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
+
+        if (!connection)
+                return result(raw_write(fd, data, size));
+        return result(connection_write(fd, connection, &vector, 1));
+}
+
+WRAP(ssize_t, writev, int fd, const struct iovec *vector, int n)
+{
+        struct connection *connection = connection_of(fd);
+
+        if (!connection || n <= 0)
+                return result(raw3(writev, fd, vector, n));
+        return result(connection_write(fd, connection, vector, n));
+}
+
+WRAP(ssize_t, sendto, int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+     socklen_t to_size)
+{
+        struct connection *connection = connection_of(fd);
+        struct iovec vector = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
+        long r = raw6(sendto, fd, data, size, flags, to, to_size);
+
+        if (r > 0 && connection)
+                connection_did_write(connection, &vector, (size_t)r);
+        return result(r);
+}
+
+WRAP(ssize_t, send, int fd, const void *data, size_t size, int flags)
+{
+        return wrap_sendto(fd, data, size, flags, NULL, 0);
+}
+
+WRAP(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
+{
+        struct connection *connection = connection_of(fd);
+        long r = raw3(sendmsg, fd, message, flags);
+
+        if (r > 0 && connection)
+                connection_did_write(connection, message->msg_iov, (size_t)r);
+        return result(r);
+}
+
+/* ---- the master ---- */
+
+WRAP(int, sigaction, int number, const struct sigaction *action, struct sigaction *former)
+{
+        return (int)result(master_sigaction(number, action, former));
+}
+
+WRAP(pid_t, waitpid, pid_t pid, int *status, int options)
+{
+        return (int)result(master_waitpid(pid, status, options));
+}
