@@ -27,7 +27,8 @@ launcher_c  = $(addprefix launcher/,fpm-launcher.c $(launcher_parts))
 waker_c     = $(addprefix launcher/,fpm-waker.c $(waker_parts))
 # What each program is made of besides its main file.
 launcher_parts := handover-fetch.c log.c server.c sockets.c span.c watch.c watchdog.c
-waker_parts    := conf.c docker.c handover-serve.c log.c run.c span.c watchdog.c
+waker_parts    := client.c conf.c container.c docker.c engine.c handover-serve.c installed.c log.c peer.c \
+                  podman.c relay.c run.c sockets.c span.c supervise.c watchdog.c words.c
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 

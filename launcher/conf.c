@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "span.h"
+#include "status.h"
+
+#define DEFAULT_COMMAND        "php-fpm"
+#define DEFAULT_EXIT_IDLE_TIME "5min"
+/* That of fpm-launcher: below the 90 s after which systemd loses its patience. */
+#define DEFAULT_DRAIN_LIMIT_USEC (80 * UINT64_C(1000000))
+
+/* --- one function a kind of value: NULL, or what is wrong with it --------------------------- */
+
+static const char no_memory[] = "out of memory";
+
+static const char *set_text(char **text, const char *value)
+{
+        free(*text);
+        *text = strdup(value);
+        return *text ? NULL : no_memory;
+}
+
+static const char *add_word(struct words *words, const char *value)
+{
+        words_add(words, value);
+        return words_result(words) < 0 ? no_memory : NULL;
+}
+
+static const char *set_engine(struct conf *conf, const char *value)
+{
+        static const char *const names[] = {
+            [CONF_DOCKER] = "docker",
+            [CONF_PODMAN] = "podman",
+            [CONF_NATIVE] = "native",
+        };
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+                if (strcmp(value, names[i]) == 0) {
+                        conf->engine = (enum conf_engine)i;
+                        return NULL;
+                }
+        return "is docker, podman or native";
+}
+
+static const char *set_image(struct conf *conf, const char *value)
+{
+        if (*value == '-')
+                return "is not the name of an image";
+        return set_text(&conf->image, value);
+}
+
+static const char *set_command(struct conf *conf, const char *value)
+{
+        int r;
+
+        words_done(&conf->command);
+        r = words_split(&conf->command, value);
+        if (r == -EINVAL)
+                return "has an open quote or an unknown escape";
+        return r < 0 ? no_memory : NULL;
+}
+
+static const char *set_volume(struct conf *conf, const char *value)
+{
+        /* An anonymous volume would be another one at each wake. */
+        if (!strchr(value, ':'))
+                return "is HOST:CONTAINER or HOST:CONTAINER:OPTIONS";
+        return add_word(&conf->volumes, value);
+}
+
+static const char *set_environment(struct conf *conf, const char *value)
+{
+        if (*value == '=' || !strchr(value, '='))
+                return "is NAME=VALUE";
+        return add_word(&conf->environment, value);
+}
+
+static const char *set_user(struct conf *conf, const char *value)
+{
+        return set_text(&conf->user, value);
+}
+
+static const char *set_network(struct conf *conf, const char *value)
+{
+        return set_text(&conf->network, value);
+}
+
+static const char *set_read_only(struct conf *conf, const char *value)
+{
+        if (strcmp(value, "yes") == 0)
+                conf->read_only = true;
+        else if (strcmp(value, "no") == 0)
+                conf->read_only = false;
+        else
+                return "is yes or no";
+        return NULL;
+}
+
+static const char *set_memory(struct conf *conf, const char *value)
+{
+        size_t digits = strspn(value, "0123456789");
+
+        if (digits == 0 ||
+            (value[digits] && (!strchr("bkmgBKMG", value[digits]) || value[digits + 1])))
+                return "is a number of bytes, or one with K, M or G behind it";
+        return set_text(&conf->memory, value);
+}
+
+static const char *set_span(char **text, uint64_t *ret_usec, const char *value)
+{
+        int r;
+
+        r = span_parse(value, ret_usec);
+        if (r < 0)
+                return r == -ERANGE ? "is too long" : "is not a time span (90s, 5min, infinity)";
+        return set_text(text, value);
+}
+
+static const char *set_exit_idle_time(struct conf *conf, const char *value)
+{
+        uint64_t usec;
+
+        return set_span(&conf->exit_idle_time, &usec, value);
+}
+
+static const char *set_drain_limit(struct conf *conf, const char *value)
+{
+        return set_span(&conf->drain_limit, &conf->drain_limit_usec, value);
+}
+
+static const char *add_engine_option(struct conf *conf, const char *value)
+{
+        return add_word(&conf->engine_options, value);
+}
+
+/* --- the keys ------------------------------------------------------------------------------ */
+
+enum {
+        KEY_ENGINE,
+        KEY_IMAGE,
+        KEY_COMMAND,
+        KEY_VOLUME,
+        KEY_ENVIRONMENT,
+        KEY_USER,
+        KEY_NETWORK,
+        KEY_READ_ONLY,
+        KEY_MEMORY,
+        KEY_EXIT_IDLE_TIME,
+        KEY_DRAIN_LIMIT,
+        KEY_ENGINE_OPTION,
+        KEYS,
+};
+
+static const struct key {
+        const char *name;
+        const char *(*set)(struct conf *conf, const char *value);
+        bool repeatable;
+        bool may_be_empty;
+        bool container_only; /* has no meaning with Engine=native */
+} keys[KEYS] = {
+    [KEY_ENGINE] = {.name = "Engine", .set = set_engine},
+    [KEY_IMAGE] = {.name = "Image", .set = set_image, .container_only = true},
+    [KEY_COMMAND] = {.name = "Command", .set = set_command, .may_be_empty = true},
+    [KEY_VOLUME] = {.name = "Volume",
+                    .set = set_volume,
+                    .repeatable = true,
+                    .container_only = true},
+    [KEY_ENVIRONMENT] = {.name = "Environment", .set = set_environment, .repeatable = true},
+    [KEY_USER] = {.name = "User", .set = set_user, .container_only = true},
+    [KEY_NETWORK] = {.name = "Network", .set = set_network, .container_only = true},
+    [KEY_READ_ONLY] = {.name = "ReadOnly", .set = set_read_only, .container_only = true},
+    [KEY_MEMORY] = {.name = "Memory", .set = set_memory, .container_only = true},
+    [KEY_EXIT_IDLE_TIME] = {.name = "ExitIdleTime", .set = set_exit_idle_time},
+    [KEY_DRAIN_LIMIT] = {.name = "DrainLimit", .set = set_drain_limit},
+    [KEY_ENGINE_OPTION] = {.name = "EngineOption",
+                           .set = add_engine_option,
+                           .repeatable = true,
+                           .container_only = true},
+};
+
+/* --- reading ------------------------------------------------------------------------------- */
+
+struct place {
+        const char *path;
+        unsigned line;
+        unsigned first[KEYS]; /* the line where each key came first, 0: not yet */
+};
+
+static int fail(const struct place *place, const char *key, const char *wrong)
+{
+        return log_fail(STATUS_CONF, "%s:%u: %s: %s", place->path, place->line, key, wrong);
+}
+
+/* Cuts blanks off at both ends, in place. */
+static char *strip(char *text)
+{
+        size_t n;
+
+        while (isspace((unsigned char)*text))
+                text++;
+        n = strlen(text);
+        while (n > 0 && isspace((unsigned char)text[n - 1]))
+                text[--n] = '\0';
+        return text;
+}
+
+static int read_assignment(struct conf *conf, struct place *place, char *line)
+{
+        char *equals = strchr(line, '='), *name, *value;
+        const char *wrong;
+        size_t i;
+
+        if (!equals)
+                return fail(place, line, "is not KEY=VALUE");
+        *equals = '\0';
+        name = strip(line);
+        value = strip(equals + 1);
+        for (i = 0; i < KEYS && strcmp(name, keys[i].name) != 0; i++)
+                ;
+        if (i == KEYS)
+                return fail(place, name, "unknown key");
+        if (!*value && !keys[i].may_be_empty)
+                return fail(place, name, "is empty");
+        if (place->first[i] != 0 && !keys[i].repeatable)
+                return log_fail(STATUS_CONF, "%s:%u: %s: is already in line %u", place->path,
+                                place->line, name, place->first[i]);
+        if (place->first[i] == 0)
+                place->first[i] = place->line;
+        wrong = keys[i].set(conf, value);
+        return wrong ? fail(place, name, wrong) : 0;
+}
+
+static int read_lines(struct conf *conf, struct place *place, FILE *file)
+{
+        _cleanup_free_ char *line = NULL;
+        size_t allocated = 0;
+        ssize_t n;
+
+        errno = 0;
+        while ((n = getline(&line, &allocated, file)) >= 0) {
+                char *text;
+                int status;
+
+                place->line++;
+                if (strlen(line) != (size_t)n)
+                        return fail(place, strip(line), "has a zero byte");
+                text = strip(line);
+                if (*text == '\0' || *text == '#' || *text == ';')
+                        continue;
+                status = read_assignment(conf, place, text);
+                if (status != 0)
+                        return status;
+        }
+        if (ferror(file))
+                return log_fail(STATUS_CONF, "%s: %s", place->path, strerror(errno));
+        return 0;
+}
+
+/* What only the whole file can tell. */
+static int check_whole(const struct conf *conf, struct place *place)
+{
+        if (conf->engine != CONF_NATIVE) {
+                if (!conf->image)
+                        return log_fail(STATUS_CONF, "%s: Image: is missing", place->path);
+                return 0;
+        }
+        for (size_t i = 0; i < KEYS; i++)
+                if (keys[i].container_only && place->first[i] != 0) {
+                        place->line = place->first[i];
+                        return fail(place, keys[i].name, "has no meaning with Engine=native");
+                }
+        if (conf->command.n == 0) {
+                place->line = place->first[KEY_COMMAND];
+                return fail(place, "Command", "is empty, and there is no image that has one");
+        }
+        return 0;
+}
+
+int conf_read(struct conf *conf, const char *path)
+{
+        struct place place = {.path = path};
+        _cleanup_fclose_ FILE *file = NULL;
+        int status;
+
+        *conf = (struct conf){
+            .read_only = true,
+            .exit_idle_time = strdup(DEFAULT_EXIT_IDLE_TIME),
+            .drain_limit_usec = DEFAULT_DRAIN_LIMIT_USEC,
+        };
+        if (!conf->exit_idle_time || add_word(&conf->command, DEFAULT_COMMAND))
+                return log_fail(STATUS_SYSTEM, "%s: %s", path, no_memory);
+        file = fopen(path, "re");
+        if (!file)
+                return log_fail(STATUS_CONF, "%s: %s", path, strerror(errno));
+        status = read_lines(conf, &place, file);
+        return status != 0 ? status : check_whole(conf, &place);
+}
+
+void conf_launcher_words(struct words *words, const struct conf *conf)
+{
+        words_addf(words, "--exit-idle-time=%s", conf->exit_idle_time);
+        if (conf->drain_limit)
+                words_addf(words, "--drain-limit=%s", conf->drain_limit);
+}
+
+void conf_done(struct conf *conf)
+{
+        words_done(&conf->command);
+        words_done(&conf->volumes);
+        words_done(&conf->environment);
+        words_done(&conf->engine_options);
+        free(conf->image);
+        free(conf->user);
+        free(conf->network);
+        free(conf->memory);
+        free(conf->exit_idle_time);
+        free(conf->drain_limit);
+        *conf = (struct conf){0};
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* The conf of one vhost, fpm-waker.conf(5): Key=Value lines. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "words.h"
+
+enum conf_engine {
+        CONF_DOCKER,
+        CONF_PODMAN,
+        CONF_NATIVE,
+};
+
+struct conf {
+        enum conf_engine engine;
+        char *image;              /* NULL only for CONF_NATIVE */
+        struct words command;     /* empty: what the image itself starts */
+        struct words volumes;     /* HOST:CONTAINER[:OPTIONS] each */
+        struct words environment; /* NAME=VALUE each */
+        struct words engine_options;
+        char *user;    /* NULL: the image's own */
+        char *network; /* NULL: none */
+        char *memory;  /* NULL: no limit */
+        bool read_only;
+        char *exit_idle_time; /* a span, as written */
+        char *drain_limit;    /* a span, as written; NULL: fpm-launcher's own default */
+        uint64_t drain_limit_usec;
+};
+
+/*
+ * Reads a file. Prints "FILE:LINE: KEY: what is wrong" and returns the exit status for it, 0 on
+ * success. *conf is to be freed with conf_done() either way.
+ */
+int conf_read(struct conf *conf, const char *path);
+
+/* Adds fpm-launcher's options. */
+void conf_launcher_words(struct words *words, const struct conf *conf);
+
+void conf_done(struct conf *conf);

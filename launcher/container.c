@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+#include "container.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "handover-serve.h"
+#include "log.h"
+#include "watchdog.h"
+
+#define USEC_PER_SEC UINT64_C(1000000)
+
+/* What `docker stop` gives a container by default: for one in which no server has started. */
+#define PATIENCE_USEC (10 * USEC_PER_SEC)
+
+struct container {
+        sd_event *event;
+        container_event_t happened;
+        void *userdata;
+
+        struct passed shared; /* page and eventfds are our own, the sockets are borrowed */
+        struct watchdog watchdog;
+
+        int connection;
+        struct peer launcher; /* whatever it has become by exec: the entrypoint, the server */
+        struct peer master;   /* pidfd -1: not known yet */
+
+        sd_event_source *says;
+        sd_event_source *dies;
+        sd_event_source *looks; /* at the page, when the watchdog wants to */
+        sd_event_source *patience;
+
+        bool ready;
+        bool idle;
+        bool stopping;
+        bool killed;
+        bool reload_wanted;
+        bool said_nonsense; /* one line in the log is enough */
+};
+
+/* --- signals ------------------------------------------------------------------------------- */
+
+/* A FastCGI server that wants its socket at descriptor 0 knows no SIGQUIT. */
+static bool is_fd0(const struct container *container)
+{
+        return container->shared.gate.page->fd0 != 0;
+}
+
+static void send_signal(struct container *container, int signal)
+{
+        const struct peer *to = &container->launcher;
+        int r;
+
+        if (container->master.pidfd >= 0 && !peer_is_dead(&container->master))
+                to = &container->master;
+        r = peer_kill(to, signal);
+        if (r < 0 && r != -ESRCH)
+                log_line("cannot signal process %d: %s", to->pid, strerror(-r));
+}
+
+static void send_stop(struct container *container)
+{
+        send_signal(container, is_fd0(container) ? SIGTERM : SIGQUIT);
+}
+
+static int on_patience_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct container *container = userdata;
+        int r;
+
+        (void)source;
+        (void)usec;
+        log_line(container_has_server(container)
+                     ? "the server has not ended within its drain limit: killing the container"
+                     : "nothing in the container listens to the stop signal: killing it");
+        container->killed = true;
+        r = peer_kill(&container->launcher, SIGKILL);
+        if (r < 0 && r != -ESRCH)
+                log_line("cannot kill process %d: %s", container->launcher.pid, strerror(-r));
+        return 0;
+}
+
+/* Begins, or begins anew, to count the time that the container has for its end. */
+static void set_patience(struct container *container)
+{
+        uint64_t usec = PATIENCE_USEC;
+        int r;
+
+        container->patience = sd_event_source_disable_unref(container->patience);
+        if (container_has_server(container)) {
+                uint64_t limit = container->shared.gate.page->drain_limit_usec;
+
+                if (limit >= GATE_INFINITY - PATIENCE_USEC)
+                        return;
+                usec += limit;
+        }
+        r = sd_event_add_time_relative(container->event, &container->patience, CLOCK_MONOTONIC,
+                                       usec, 0, on_patience_over, container);
+        if (r < 0)
+                log_line("cannot limit the time to stop: %s", strerror(-r));
+}
+
+void container_stop(struct container *container)
+{
+        send_stop(container);
+        if (container->stopping)
+                return;
+        container->stopping = true;
+        set_patience(container);
+}
+
+/* A signal that came before the server had its handlers was in vain: say it again. */
+static void stop_again(struct container *container)
+{
+        if (!container->stopping)
+                return;
+        send_stop(container);
+        set_patience(container);
+}
+
+void container_reload(struct container *container)
+{
+        if (!container->ready) {
+                container->reload_wanted = true;
+                return;
+        }
+        container->reload_wanted = false;
+        if (is_fd0(container)) {
+                log_line("this server cannot reload");
+                return;
+        }
+        container->ready = false;
+        container->happened(CONTAINER_RELOADING, container->userdata);
+        send_signal(container, SIGUSR2);
+}
+
+/* --- the watchdog -------------------------------------------------------------------------- */
+
+static void look(struct container *container)
+{
+        enum watchdog_verdict verdict;
+        uint64_t next_usec;
+        int r;
+
+        verdict = watchdog_look(&container->watchdog, gate_now_usec(), &next_usec);
+        if (verdict == WATCHDOG_STOP) {
+                send_stop(container);
+                if (!container->idle)
+                        container->happened(CONTAINER_IDLE, container->userdata);
+                container->idle = true;
+        } else if (container->idle) {
+                container->idle = false;
+                container->happened(CONTAINER_BUSY, container->userdata);
+        }
+        if (next_usec == GATE_INFINITY)
+                return;
+        r = sd_event_source_set_time(container->looks, next_usec);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(container->looks, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_line("cannot look for idleness again: %s", strerror(-r));
+}
+
+static int on_time_to_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        (void)source;
+        (void)usec;
+        look(userdata);
+        return 0;
+}
+
+/* --- what the server says ------------------------------------------------------------------ */
+
+static void hear_master(struct container *container, pid_t pid)
+{
+        struct peer master;
+        int r;
+
+        if (container->master.pidfd >= 0) {
+                if (container->master.pid == pid || !peer_is_dead(&container->master)) {
+                        stop_again(container);
+                        return;
+                }
+                (void)close(container->master.pidfd);
+                container->master.pidfd = -1;
+        }
+        r = peer_beside(&container->launcher, pid, &master);
+        if (r < 0) {
+                log_line("process %d cannot be the server's master: %s", pid, strerror(-r));
+                return;
+        }
+        container->master = master;
+        stop_again(container);
+}
+
+static void hear_ready(struct container *container)
+{
+        if (container->ready)
+                return;
+        container->ready = true;
+        container->watchdog.idle_usec = container->shared.gate.page->exit_idle_usec;
+        container->happened(CONTAINER_READY, container->userdata);
+        look(container);
+        stop_again(container);
+        if (container->reload_wanted)
+                container_reload(container);
+}
+
+static pid_t sender_of(struct msghdr *message)
+{
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+                if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS) {
+                        struct ucred credentials;
+
+                        memcpy(&credentials, CMSG_DATA(c), sizeof(credentials));
+                        return credentials.pid;
+                }
+        return 0;
+}
+
+static int on_server_says(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        struct container *container = userdata;
+        char word[2] = {0};
+        union {
+                struct cmsghdr header; /* for its alignment */
+                char bytes[CMSG_SPACE(sizeof(struct ucred))];
+        } control;
+        struct iovec iov = {.iov_base = word, .iov_len = sizeof(word)};
+        struct msghdr message = {
+            .msg_iov = &iov,
+            .msg_iovlen = 1,
+            .msg_control = control.bytes,
+            .msg_controllen = sizeof(control.bytes),
+        };
+        ssize_t n;
+
+        (void)events;
+        /* Descriptors that come along do not fit into control: the kernel drops them. */
+        n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return 0;
+        if (n <= 0)
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        else if (n == 1 && word[0] == GATE_SAYS_MASTER)
+                hear_master(container, sender_of(&message));
+        else if (n == 1 && word[0] == GATE_SAYS_READY)
+                hear_ready(container);
+        else if (!container->said_nonsense) {
+                container->said_nonsense = true;
+                log_line("process %d in the container talks nonsense on the hand-over connection: "
+                         "ignored",
+                         sender_of(&message));
+        }
+        return 0;
+}
+
+static int on_launcher_dies(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        struct container *container = userdata;
+
+        (void)source;
+        (void)fd;
+        (void)events;
+        container->happened(CONTAINER_DEAD, container->userdata);
+        return 0;
+}
+
+/* --- beginning and end --------------------------------------------------------------------- */
+
+/* Makes a page and lists the sockets in it. */
+static int make_page(struct passed *shared)
+{
+        struct gate_page *page;
+
+        /* Prints what is wrong, which hardly ever is anything else than a lack of memory. */
+        if (passed_make_page(shared) != 0)
+                return -ENOMEM;
+        page = shared->gate.page;
+        for (size_t i = 0; i < shared->n_sockets; i++) {
+                struct stat st;
+
+                if (fstat(shared->sockets[i], &st) < 0)
+                        return -errno;
+                page->sockets[i].inode = st.st_ino;
+                memcpy(page->sockets[i].name, shared->names[i], GATE_NAME_MAX);
+        }
+        page->n_sockets = (uint32_t)shared->n_sockets;
+        return 0;
+}
+
+static int watch(struct container *container)
+{
+        sd_event *event = container->event;
+        int r;
+
+        r = sd_event_add_io(event, &container->dies, container->launcher.pidfd, EPOLLIN,
+                            on_launcher_dies, container);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(container->dies, SD_EVENT_ONESHOT);
+        if (r >= 0)
+                r = sd_event_add_io(event, &container->says, container->connection, EPOLLIN,
+                                    on_server_says, container);
+        if (r >= 0)
+                r = sd_event_add_time(event, &container->looks, CLOCK_MONOTONIC, UINT64_MAX, 1,
+                                      on_time_to_look, container);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(container->looks, SD_EVENT_OFF);
+        return r;
+}
+
+int container_new(struct container **ret, sd_event *event, const struct passed *passed,
+                  int connection, const struct peer *launcher, container_event_t happened,
+                  void *userdata)
+{
+        struct container *container;
+        int r;
+
+        container = malloc(sizeof(*container));
+        if (!container)
+                return -ENOMEM;
+        *container = (struct container){
+            .event = event,
+            .happened = happened,
+            .userdata = userdata,
+            .shared = *passed,
+            .connection = connection,
+            .launcher = *launcher,
+            .master = {.pidfd = -1},
+        };
+        r = make_page(&container->shared);
+        if (r >= 0)
+                r = watch(container);
+        if (r >= 0)
+                r = handover_grant(connection, &container->shared);
+        if (r < 0) {
+                container->connection = container->launcher.pidfd = -1;
+                container_free(container);
+                return r;
+        }
+        container->watchdog = (struct watchdog){
+            .gate = container->shared.gate,
+            .sockets = container->shared.sockets,
+            .n_sockets = container->shared.n_sockets,
+            .idle_usec = GATE_INFINITY,
+        };
+        *ret = container;
+        return 0;
+}
+
+bool container_has_server(const struct container *container)
+{
+        return container->master.pidfd >= 0 || container->ready;
+}
+
+bool container_was_killed(const struct container *container)
+{
+        return container->killed;
+}
+
+static void close_if_open(int fd)
+{
+        if (fd >= 0)
+                (void)close(fd);
+}
+
+void container_free(struct container *container)
+{
+        if (!container)
+                return;
+        container->says = sd_event_source_disable_unref(container->says);
+        container->dies = sd_event_source_disable_unref(container->dies);
+        container->looks = sd_event_source_disable_unref(container->looks);
+        container->patience = sd_event_source_disable_unref(container->patience);
+        close_if_open(container->connection);
+        close_if_open(container->launcher.pidfd);
+        close_if_open(container->master.pidfd);
+        if (container->shared.gate.page)
+                (void)munmap(container->shared.gate.page, sizeof(struct gate_page));
+        close_if_open(container->shared.page_fd);
+        close_if_open(container->shared.gate.closing_fd);
+        close_if_open(container->shared.gate.opening_fd);
+        free(container);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A living container that has the passed sockets: from the launcher's hello to the death of the
+ * process that said it. Its watchdog runs here, and stop and reload reach the true master from
+ * here, by pidfd: neither needs the engine.
+ *
+ * All that the container says or writes into the page is hostile input. It can harm its own vhost
+ * only: a process named as master must live in the launcher's own pid namespace.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "peer.h"
+#include "sockets.h"
+
+struct container;
+
+enum container_event {
+        CONTAINER_READY,     /* takes requests: for the first time, or again after a reload */
+        CONTAINER_RELOADING, /* the master was told to reload */
+        CONTAINER_IDLE,      /* was idle for long enough and has been told to stop */
+        CONTAINER_BUSY,      /* told to stop when idle, it did not, and has traffic again */
+        CONTAINER_DEAD,      /* the callee frees it */
+};
+
+typedef void (*container_event_t)(enum container_event what, void *userdata);
+
+/*
+ * Grants a launcher a new page and the sockets of *passed, which is borrowed; a page of an earlier
+ * container is worth nothing any more. Takes over connection and launcher->pidfd on success.
+ * Returns 0, -errno.
+ */
+int container_new(struct container **ret, sd_event *event, const struct passed *passed,
+                  int connection, const struct peer *launcher, container_event_t happened,
+                  void *userdata);
+
+/*
+ * Tells the server to stop when its requests are done, and again whenever it comes further in its
+ * start. Kills the container if that takes longer than the drain limit, or than ten seconds while
+ * no server has started. Idempotent.
+ */
+void container_stop(struct container *container);
+
+/* Reloads the server; if it is not ready, as soon as it is. */
+void container_reload(struct container *container);
+
+/* True once a server has adopted a socket or takes requests. */
+bool container_has_server(const struct container *container);
+
+/* True once container_stop() has killed it. */
+bool container_was_killed(const struct container *container);
+
+/* Closes the connection, which drains a server that still lives. NULL is allowed. */
+void container_free(struct container *container);

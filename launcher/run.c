@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+#include "run.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "conf.h"
+#include "docker.h"
+#include "engine.h"
+#include "installed.h"
+#include "log.h"
+#include "podman.h"
+#include "sockets.h"
+#include "status.h"
+#include "supervise.h"
+#include "words.h"
+
+#define CONF_DIRECTORY     "/etc/fpm-waker"
+#define CONF_SUFFIX        ".conf"
+#define HANDOVER_DIRECTORY "/run/fpm-waker-handover"
+
+const char run_usage[] =
+    "Usage: fpm-waker run [--vhost=NAME] [--handover=PATH] -- COMMAND [WORD...]\n"
+    "       fpm-waker run --vhost=NAME | --conf=FILE [--handover=PATH]\n"
+    "\n"
+    "Hands the sockets that systemd passed to fpm-launcher in the container that COMMAND starts\n"
+    "(docker run ... --entrypoint /fpm-waker/fpm-launcher IMAGE ... -- php-fpm), stops it when it\n"
+    "is idle, and exits with its result. Without COMMAND, the vhost's conf says what to start.\n"
+    "\n"
+    "  --vhost=NAME     the vhost; its conf is " CONF_DIRECTORY "/NAME" CONF_SUFFIX "\n"
+    "  --conf=FILE      another conf; the vhost's name is FILE's, unless --vhost= says it\n"
+    "  --handover=PATH  the socket for fpm-launcher; default: handover in $RUNTIME_DIRECTORY, or\n"
+    "                   in " HANDOVER_DIRECTORY "/NAME\n"
+    "  --help           print this and exit\n"
+    "\n"
+    "See fpm-waker(8), fpm-waker.conf(5).\n";
+
+struct arguments {
+        const char *vhost;
+        const char *conf;
+        const char *handover;
+        char *const *command; /* NULL: the conf says it */
+};
+
+/* --- arguments ----------------------------------------------------------------------------- */
+
+/* Returns 0, an exit status, or -1 after --help. */
+static int parse_arguments(struct arguments *arguments, int argc, char **argv)
+{
+        enum { VHOST = 256, CONF, HANDOVER, HELP };
+        static const struct option options[] = {
+            {"vhost", required_argument, NULL, VHOST},
+            {"conf", required_argument, NULL, CONF},
+            {"handover", required_argument, NULL, HANDOVER},
+            {"help", no_argument, NULL, HELP},
+            {0},
+        };
+        int option;
+
+        opterr = 0;
+        while ((option = getopt_long(argc, argv, "+:", options, NULL)) >= 0)
+                switch (option) {
+                case VHOST:
+                        arguments->vhost = optarg;
+                        break;
+                case CONF:
+                        arguments->conf = optarg;
+                        break;
+                case HANDOVER:
+                        arguments->handover = optarg;
+                        break;
+                case HELP:
+                        (void)fputs(run_usage, stdout);
+                        return -1;
+                case ':':
+                        return log_fail(STATUS_USAGE, "%s needs an argument", argv[optind - 1]);
+                default:
+                        return log_fail(STATUS_USAGE, "unknown option %s, see fpm-waker run --help",
+                                        argv[optind - 1]);
+                }
+        if (argv[optind])
+                arguments->command = argv + optind;
+        if (arguments->conf && arguments->command)
+                return log_fail(STATUS_USAGE, "either --conf=%s or a command: %s", arguments->conf,
+                                arguments->command[0]);
+        if (!arguments->conf && !arguments->vhost && !arguments->command)
+                return log_fail(STATUS_USAGE, "nothing to run, see fpm-waker run --help");
+        return 0;
+}
+
+/* A vhost's name is part of paths, of a container's name and of a unit's. */
+static int check_vhost(const char *name)
+{
+        const char *p = name;
+
+        if (isalnum((unsigned char)*p))
+                for (p++; isalnum((unsigned char)*p) || (*p && strchr("-_.", *p)); p++)
+                        ;
+        if (p == name || *p)
+                return log_fail(STATUS_USAGE,
+                                "not the name of a vhost: \"%s\": letters, digits, and - _ . "
+                                "behind the first",
+                                name);
+        return 0;
+}
+
+/* "/etc/fpm-waker/site.conf" is the conf of "site". */
+static char *vhost_of_conf(const char *path)
+{
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        size_t n = strlen(name), suffix = strlen(CONF_SUFFIX);
+
+        if (n > suffix && strcmp(name + n - suffix, CONF_SUFFIX) == 0)
+                n -= suffix;
+        return strndup(name, n);
+}
+
+/* --- the sockets that systemd passed ------------------------------------------------------- */
+
+static int take_passed(struct passed *passed)
+{
+        int status;
+
+        if (!passed_in_environment())
+                return log_fail(STATUS_NO_SOCKET, "no socket passed (LISTEN_FDS is not set): it is "
+                                                  "for a service with a socket unit");
+        status = passed_from_environment(passed);
+        if (status != 0)
+                return status;
+        for (size_t i = 0; i < passed->n_sockets; i++)
+                if (fcntl(passed->sockets[i], F_SETFD, FD_CLOEXEC) < 0)
+                        return log_fail(STATUS_BAD_SOCKETS, "passed descriptor %d: %s",
+                                        passed->sockets[i], strerror(errno));
+        (void)unsetenv("LISTEN_FDS");
+        (void)unsetenv("LISTEN_PID");
+        (void)unsetenv("LISTEN_FDNAMES");
+        (void)unsetenv("LISTEN_PIDFDID");
+        return 0;
+}
+
+/* --- what to run --------------------------------------------------------------------------- */
+
+static int handover_path(const struct arguments *arguments, char **ret)
+{
+        const char *runtime = getenv("RUNTIME_DIRECTORY");
+        int n;
+
+        if (arguments->handover)
+                n = asprintf(ret, "%s", arguments->handover);
+        else if (runtime && *runtime) /* the first of them, if the unit has several */
+                n = asprintf(ret, "%.*s/handover", (int)strcspn(runtime, ":"), runtime);
+        else if (arguments->vhost)
+                n = asprintf(ret, HANDOVER_DIRECTORY "/%s/handover", arguments->vhost);
+        else
+                return log_fail(STATUS_USAGE, "no path for the hand-over: say --vhost= or "
+                                              "--handover=, or RuntimeDirectory= in the unit");
+        if (n < 0) {
+                *ret = NULL;
+                return log_fail(STATUS_SYSTEM, "no path for the hand-over: %s", strerror(ENOMEM));
+        }
+        if (**ret != '/')
+                return log_fail(STATUS_USAGE, "path of the hand-over is not absolute: %s", *ret);
+        return 0;
+}
+
+/* The launcher's directory is mounted into the container, and the socket's below it. */
+static int compose_docker(struct words *words, const struct conf *conf, const char *vhost,
+                          const char *handover, const char *launcher)
+{
+        _cleanup_(words_done) struct words server = {0};
+        _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover);
+        int status = 0;
+
+        if (!libdir || !rundir)
+                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
+        if (conf->command.n == 0)
+                status = engine_inspect("docker", conf->image, &server);
+        else
+                words_add_all(&server, &conf->command);
+        if (status != 0)
+                return status;
+        docker_run_words(words, conf, vhost, dirname(libdir), dirname(rundir), &server);
+        return 0;
+}
+
+static int compose_podman(struct words *words, const struct conf *conf, const char *vhost,
+                          const char *launcher)
+{
+        _cleanup_(words_done) struct words server = {0};
+        _cleanup_free_ char *libdir = strdup(launcher);
+        int status = 0;
+
+        if (!libdir)
+                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
+        if (conf->command.n == 0)
+                status = engine_inspect("podman", conf->image, &server);
+        else
+                words_add_all(&server, &conf->command);
+        if (status != 0)
+                return status;
+        podman_run_words(words, conf, vhost, dirname(libdir), &server);
+        return 0;
+}
+
+static int compose_native(struct words *words, const struct conf *conf, const char *launcher)
+{
+        for (size_t i = 0; i < conf->environment.n; i++)
+                if (putenv(conf->environment.list[i]) != 0)
+                        return log_fail(STATUS_SYSTEM, "cannot set %s: %s",
+                                        conf->environment.list[i], strerror(errno));
+        words_add(words, launcher);
+        conf_launcher_words(words, conf);
+        words_add(words, "--");
+        words_add_all(words, &conf->command);
+        return 0;
+}
+
+/* Does not return on success: the process becomes the command and keeps the passed sockets. */
+static int become(char *const *command)
+{
+        (void)execvp(command[0], command);
+        return log_fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
+                        "cannot execute %s: %s", command[0], strerror(errno));
+}
+
+static int run_command(const struct arguments *arguments, const char *launcher)
+{
+        _cleanup_free_ char *handover = NULL;
+        struct passed passed = PASSED_NOTHING;
+        int status;
+
+        status = handover_path(arguments, &handover);
+        if (status == 0)
+                status = take_passed(&passed);
+        return status != 0 ? status : supervise(arguments->command, &passed, handover, launcher);
+}
+
+static int run_docker(const struct arguments *arguments, const struct conf *conf,
+                      const char *launcher)
+{
+        _cleanup_(words_done) struct words words = {0};
+        _cleanup_free_ char *handover = NULL;
+        struct passed passed = PASSED_NOTHING;
+        int status;
+
+        status = handover_path(arguments, &handover);
+        if (status == 0)
+                status = take_passed(&passed);
+        if (status == 0)
+                status = compose_docker(&words, conf, arguments->vhost, handover, launcher);
+        if (status != 0)
+                return status;
+        if (words_result(&words) < 0)
+                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s",
+                                strerror(-words_result(&words)));
+        return supervise(words.list, &passed, handover, launcher);
+}
+
+static int run_conf(struct arguments *arguments, const char *launcher)
+{
+        _cleanup_(conf_done) struct conf conf = {0};
+        _cleanup_(words_done) struct words words = {0};
+        _cleanup_free_ char *path = NULL, *vhost = NULL;
+        int status;
+
+        if (arguments->conf)
+                path = strdup(arguments->conf);
+        else if (asprintf(&path, CONF_DIRECTORY "/%s" CONF_SUFFIX, arguments->vhost) < 0)
+                path = NULL;
+        vhost = arguments->vhost ? strdup(arguments->vhost) : vhost_of_conf(arguments->conf);
+        if (!path || !vhost)
+                return log_fail(STATUS_SYSTEM, "cannot read a conf: %s", strerror(ENOMEM));
+        status = check_vhost(vhost);
+        if (status == 0)
+                status = conf_read(&conf, path);
+        if (status != 0)
+                return status;
+
+        switch (conf.engine) {
+        case CONF_DOCKER:
+                arguments->vhost = vhost;
+                return run_docker(arguments, &conf, launcher);
+        case CONF_PODMAN:
+                status = compose_podman(&words, &conf, vhost, launcher);
+                break;
+        case CONF_NATIVE:
+                status = compose_native(&words, &conf, launcher);
+                break;
+        }
+        if (status != 0)
+                return status;
+        if (words_result(&words) < 0)
+                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s",
+                                strerror(-words_result(&words)));
+        return become(words.list);
+}
+
+int run(int argc, char **argv)
+{
+        struct arguments arguments = {0};
+        _cleanup_free_ char *launcher = NULL;
+        int status, r;
+
+        status = parse_arguments(&arguments, argc, argv);
+        if (status != 0)
+                return status < 0 ? STATUS_OK : status;
+        if (arguments.vhost) {
+                status = check_vhost(arguments.vhost);
+                if (status != 0)
+                        return status;
+        }
+        r = installed_launcher(&launcher);
+        if (r < 0)
+                return log_fail(STATUS_SYSTEM, "cannot find fpm-launcher beside fpm-waker: %s",
+                                strerror(-r));
+        return arguments.command ? run_command(&arguments, launcher)
+                                 : run_conf(&arguments, launcher);
+}
