@@ -44,13 +44,17 @@ struct handover {
         struct guest guests[GUESTS_MAX];
 };
 
-/* Frees the place of a guest; its connection is closed unless it was taken over. */
-static void guest_leave(struct guest *guest, bool close_connection)
+static void guest_unwatch(struct guest *guest)
 {
         guest->io = sd_event_source_disable_unref(guest->io);
         guest->timer = sd_event_source_disable_unref(guest->timer);
-        if (close_connection)
-                (void)close(guest->fd);
+}
+
+/* Closes the connection and frees the guest's place. */
+static void guest_leave(struct guest *guest)
+{
+        guest_unwatch(guest);
+        (void)close(guest->fd);
         guest->fd = -1;
 }
 
@@ -61,7 +65,7 @@ static void guest_refuse(struct guest *guest, const char *reason)
 
         (void)getsockopt(guest->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
         log_line("refused process %d at %s: %s", credentials.pid, guest->handover->path, reason);
-        guest_leave(guest, true);
+        guest_leave(guest);
 }
 
 /* NULL if the message is a hello, else what is wrong with it. */
@@ -115,12 +119,14 @@ static int on_guest_word(sd_event_source *source, int fd, uint32_t events, void 
                 guest_refuse(guest, reason);
                 return 0;
         }
+        /* An event loop watches a descriptor only once, and the callee wants to. */
+        guest_unwatch(guest);
         reason = handover->knock(fd, &launcher, handover->userdata);
         if (reason) {
                 (void)close(launcher.pidfd);
                 guest_refuse(guest, reason);
         } else
-                guest_leave(guest, false);
+                guest->fd = -1;
         return 0;
 }
 
@@ -321,7 +327,7 @@ void handover_free(struct handover *handover)
                 return;
         for (size_t i = 0; i < GUESTS_MAX; i++)
                 if (handover->guests[i].fd >= 0)
-                        guest_leave(&handover->guests[i], true);
+                        guest_leave(&handover->guests[i]);
         handover->io = sd_event_source_disable_unref(handover->io);
         (void)close(handover->fd);
         if (handover->path)
