@@ -31,6 +31,8 @@
 
 #define BLANKS              " \t\n"
 
+#define SEE_HELP "; see fpm-launcher --help"
+
 /* main() continues. */
 #define GO_ON (-1)
 
@@ -156,7 +158,17 @@ static int read_variables(struct settings *settings)
 /* Reads options up to SERVER. Returns GO_ON with argv[optind] the server, or an exit status. */
 static int read_options(int argc, char **argv, struct settings *settings)
 {
-        enum { EXIT_IDLE_TIME = 256, DRAIN_LIMIT, LISTEN, HANDOVER, FD0, PRELOAD, HELP, VERSION };
+        enum {
+                FIRST_LONG = 256, /* above every letter */
+                EXIT_IDLE_TIME = FIRST_LONG,
+                DRAIN_LIMIT,
+                LISTEN,
+                HANDOVER,
+                FD0,
+                PRELOAD,
+                HELP,
+                VERSION,
+        };
         static const struct option options[] = {
             {"exit-idle-time", required_argument, NULL, EXIT_IDLE_TIME},
             {"drain-limit", required_argument, NULL, DRAIN_LIMIT},
@@ -204,11 +216,17 @@ static int read_options(int argc, char **argv, struct settings *settings)
                 case VERSION:
                         exit(print_version());
                 case ':':
-                        return log_fail(STATUS_USAGE, "option needs a value: %s; see %s --help",
-                                        argv[optind - 1], "fpm-launcher");
+                        return log_fail(STATUS_USAGE, "option needs a value: %s" SEE_HELP,
+                                        argv[optind - 1]);
                 default:
-                        return log_fail(STATUS_USAGE, "unknown option: %s; see %s --help",
-                                        argv[optind - 1], "fpm-launcher");
+                        if (optopt >= FIRST_LONG)
+                                return log_fail(STATUS_USAGE, "option takes no value: %s" SEE_HELP,
+                                                argv[optind - 1]);
+                        if (optopt > 0)
+                                return log_fail(STATUS_USAGE, "unknown option: -%c" SEE_HELP,
+                                                optopt);
+                        return log_fail(STATUS_USAGE, "unknown option: %s" SEE_HELP,
+                                        argv[optind - 1]);
                 }
         }
         return r;

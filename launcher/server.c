@@ -22,6 +22,8 @@
 /* More program headers than any program has. */
 #define HEADERS_MAX 128U
 
+#define OWN_BYTE_ORDER (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB)
+
 /* What a program file is, as far as preloading goes. */
 enum kind {
         KIND_ELF,    /* class and machine are known */
@@ -98,13 +100,16 @@ static int read_program(const char *path, struct program *ret)
         ret->elf_data = header.ident[EI_DATA];
         ret->type = header.elf32.e_type; /* these two lie alike in both classes */
         ret->machine = header.elf32.e_machine;
+        if (ret->elf_data != OWN_BYTE_ORDER)
+                return 0; /* refused for its machine anyway */
         if (ret->elf_class == ELFCLASS64)
                 r = look_for_interpreter(fd, header.elf64.e_phoff, header.elf64.e_phnum,
                                          header.elf64.e_phentsize, &ret->has_interpreter);
         else if (ret->elf_class == ELFCLASS32)
                 r = look_for_interpreter(fd, header.elf32.e_phoff, header.elf32.e_phnum,
                                          header.elf32.e_phentsize, &ret->has_interpreter);
-        /* A program of the other byte order is refused for its machine anyway. */
+        if (r == -ENOEXEC)
+                ret->kind = KIND_OTHER;
         return r == -ENOEXEC ? 0 : r;
 }
 
@@ -375,7 +380,6 @@ int server_prepare_environment(const struct server *server, int page_fd)
 int server_exec(const struct server *server)
 {
         (void)execv(server->path, server->argv);
-        return log_fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
-                        "cannot execute the server: %s: %m%s", server->path,
+        return log_fail(STATUS_NOT_EXECUTABLE, "cannot execute the server: %s: %m%s", server->path,
                         errno == ENOENT ? "; is its interpreter missing?" : "");
 }

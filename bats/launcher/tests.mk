@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+# What the suite launcher needs: included by the Makefile.
+
+tools: $(BUILD)/test/unit-test $(BUILD)/test/fake-host
+
+# Static, to run in every bed; the sanitizers' libraries do not link statically, UBSan's trap does.
+unit_test := bats/launcher/unit-test.c launcher/span.c launcher/watchdog.c preload/gate.c
+
+$(BUILD)/test/unit-test: $(unit_test) launcher/span.h launcher/watchdog.h preload/gate.h
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(base)) -O1 -g -fsanitize=undefined \
+	  -fsanitize-undefined-trap-on-error -static -o $@ $(unit_test)
+
+$(BUILD)/test/fake-host: $(addprefix $(BUILD)/static/,bats/launcher/fake-host.o preload/gate.o)
+	@mkdir -p $(@D)
+	$(CC) -static $(CFLAGS) $(link) -o $@ $^
