@@ -94,12 +94,14 @@ static const char *open_launcher(const struct guest *guest, struct peer *ret)
         int r;
 
         r = peer_of_socket(guest->fd, ret);
-        if (r < 0)
-                return strerror(-r);
-        r = peer_runs(ret, guest->handover->launcher);
-        if (r > 0)
-                return NULL;
-        (void)close(ret->pidfd);
+        if (r == 0) {
+                r = peer_runs(ret, guest->handover->launcher);
+                if (r > 0)
+                        return NULL;
+                (void)close(ret->pidfd);
+        }
+        if (r == -EACCES || r == -EPERM)
+                return "cannot see what it runs, for lack of CAP_SYS_PTRACE";
         return r < 0 ? strerror(-r) : "it is not fpm-launcher";
 }
 
