@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: MIT
-# fpm-waker: make | make check | make demo | make lint | make install DESTDIR= PREFIX= | make uninstall | make clean
+#
+#   make                the shim, the launcher and fpm-waker, in build/
+#   make check          sets up all it needs (as root) and passes the tests
+#   make demo           sets up all it needs (as root) and shows the main job
+#   make install        DESTDIR= PREFIX=
+#   make uninstall      removes exactly that
+#   make clean
 
 VERSION  := 0.1.0
 CC       ?= cc
@@ -60,6 +66,14 @@ $(BUILD)/host/%.o: %.c
 clean:
 	rm -rf $(BUILD)
 
-include units/install.mk
+# Sets up what building needs before it builds, so that it works on a machine with only a compiler.
+.PHONY: check demo
+check:
+	bats/run
+
+demo:
+	bats/demo
+
+include units/install.mk bats/tools.mk $(wildcard bats/*/tests.mk)
 
 -include $(wildcard $(BUILD)/*/*/*.d)

@@ -45,21 +45,34 @@ void gate_reset(struct gate *gate)
         gate_open(gate, GATE_MASTER);
 }
 
-/* Makes 'closing' readable or not; it is a level, so writing or reading it twice does no harm. */
-static void raise_closing(const struct gate *gate)
-{
-        const uint64_t one = 1;
+/*
+ * Closers and lease are one word, so that a lease cannot lapse while it is being renewed: the
+ * renewer would believe that it holds a gate which has just been opened.
+ */
+enum { LEASE_SHIFT = 2, CLOSERS = (1 << LEASE_SHIFT) - 1 };
 
-        if (gate->closing_fd >= 0)
-                (void)raw_write(gate->closing_fd, &one, sizeof(one));
+static uint64_t lease_of(uint64_t closed)
+{
+        return closed >> LEASE_SHIFT;
 }
 
-static void lower_closing(const struct gate *gate)
+/* Makes 'closing' readable just while the gate is closed, whoever else does the same meanwhile. */
+static void settle_closing(const struct gate *gate)
 {
-        uint64_t count;
+        const _Atomic uint64_t *word = &gate->page->closed;
+        bool closed;
 
-        if (gate->closing_fd >= 0)
-                (void)raw_read(gate->closing_fd, &count, sizeof(count));
+        if (gate->closing_fd < 0)
+                return;
+        do {
+                uint64_t count = 1;
+
+                closed = atomic_load(word) != 0;
+                if (closed)
+                        (void)raw_write(gate->closing_fd, &count, sizeof(count));
+                else
+                        (void)raw_read(gate->closing_fd, &count, sizeof(count));
+        } while (closed != (atomic_load(word) != 0));
 }
 
 void gate_wake_waiting(const struct gate *gate)
@@ -72,12 +85,17 @@ void gate_wake_waiting(const struct gate *gate)
 
 void gate_close(struct gate *gate, enum gate_closer closer, uint64_t lease_usec)
 {
-        struct gate_page *page = gate->page;
+        _Atomic uint64_t *word = &gate->page->closed;
+        uint64_t before = atomic_load(word);
+        uint64_t after;
 
-        if (closer == GATE_WATCHDOG)
-                atomic_store(&page->lease_usec, lease_usec);
-        if (!(atomic_fetch_or(&page->closers, closer) & closer))
-                raise_closing(gate);
+        do {
+                after = before | closer;
+                if (closer == GATE_WATCHDOG)
+                        after = (after & CLOSERS) | lease_usec << LEASE_SHIFT;
+        } while (!atomic_compare_exchange_weak(word, &before, after));
+        if (!before)
+                settle_closing(gate);
 }
 
 static void wake_parked(struct gate_page *page)
@@ -92,32 +110,44 @@ static void wake_parked(struct gate_page *page)
         }
 }
 
-void gate_open(struct gate *gate, enum gate_closer closer)
+static void did_open(struct gate *gate)
 {
-        struct gate_page *page = gate->page;
-        uint32_t before = atomic_fetch_and(&page->closers, ~(uint32_t)closer);
-
-        if (before != (uint32_t)closer)
-                return; /* was open, or another closer still holds it */
-        lower_closing(gate);
-        if (atomic_load(&page->closers))
-                raise_closing(gate); /* closed again meanwhile: what was lowered was its level */
-        wake_parked(page);
+        settle_closing(gate);
+        wake_parked(gate->page);
         gate_wake_waiting(gate);
 }
 
-bool gate_is_closed(struct gate *gate)
+void gate_open(struct gate *gate, enum gate_closer closer)
 {
-        struct gate_page *page = gate->page;
-        uint32_t closers = atomic_load_explicit(&page->closers, memory_order_seq_cst);
+        _Atomic uint64_t *word = &gate->page->closed;
+        uint64_t before = atomic_load(word);
+        uint64_t after;
 
-        if (!closers)
-                return false;
-        if (closers == GATE_WATCHDOG && gate_now_usec() >= atomic_load(&page->lease_usec)) {
-                gate_open(gate, GATE_WATCHDOG);
-                return atomic_load(&page->closers) != 0;
+        do {
+                after = before & ~(uint64_t)closer;
+                if (!(after & GATE_WATCHDOG))
+                        after &= CLOSERS;
+        } while (!atomic_compare_exchange_weak(word, &before, after));
+        if (before && !after)
+                did_open(gate);
+}
+
+uint64_t gate_closed_until(struct gate *gate)
+{
+        _Atomic uint64_t *word = &gate->page->closed;
+        uint64_t closed = atomic_load_explicit(word, memory_order_seq_cst);
+
+        while (closed) {
+                if ((closed & CLOSERS) != GATE_WATCHDOG)
+                        return GATE_INFINITY;
+                if (gate_now_usec() < lease_of(closed))
+                        return lease_of(closed);
+                if (atomic_compare_exchange_strong(word, &closed, 0)) {
+                        did_open(gate);
+                        return 0;
+                }
         }
-        return true;
+        return 0;
 }
 
 enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end_usec)

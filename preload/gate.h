@@ -92,11 +92,9 @@ struct gate_page {
         struct gate_socket sockets[GATE_SOCKETS_MAX];
 
         /* Shared while the server runs. */
-        _Alignas(64) _Atomic uint32_t closers; /* bits of enum gate_closer; 0: open */
-        _Atomic uint32_t slots_used;           /* no slot from here on was ever claimed */
-        _Atomic uint32_t master;               /* pid of the process that adopted, 0: none yet */
-        _Atomic uint32_t reserved_shared;
-        _Atomic uint64_t lease_usec; /* CLOCK_MONOTONIC until which GATE_WATCHDOG counts */
+        _Alignas(64) _Atomic uint64_t closed; /* enum gate_closer's bits and the lease; 0: open */
+        _Atomic uint32_t slots_used;          /* no slot from here on was ever claimed */
+        _Atomic uint32_t master;              /* pid of the process that adopted, 0: none yet */
         _Atomic uint64_t ready_usec; /* CLOCK_MONOTONIC of the first worker at the gate, 0: none */
         _Alignas(64) struct gate_slot slots[GATE_SLOTS_MAX];
 };
@@ -145,8 +143,16 @@ void gate_open(struct gate *gate, enum gate_closer closer);
  */
 void gate_wake_waiting(const struct gate *gate);
 
-/* True while the gate is closed. Opens it by itself when only a lapsed lease holds it. */
-bool gate_is_closed(struct gate *gate);
+/*
+ * Until when the gate is closed: 0 if it is open, a lease's end (CLOCK_MONOTONIC) if only that
+ * holds it, else GATE_INFINITY. Opens it by itself when the lease has lapsed. Async-signal-safe.
+ */
+uint64_t gate_closed_until(struct gate *gate);
+
+static inline bool gate_is_closed(struct gate *gate)
+{
+        return gate_closed_until(gate) != 0;
+}
 
 /*
  * Looks over all slots.

@@ -120,10 +120,10 @@ static inline long raw_fstat_inode(int fd, uint64_t *ret_inode)
         return r;
 }
 
-static inline long raw_futex_wait(const void *word, uint32_t expected,
-                                  const struct timespec *timeout)
+/* until: CLOCK_MONOTONIC, or NULL. FUTEX_WAIT_BITSET is the one that takes an absolute time. */
+static inline long raw_futex_wait(const void *word, uint32_t expected, const struct timespec *until)
 {
-        return raw6(futex, word, FUTEX_WAIT, expected, timeout, NULL, 0);
+        return raw6(futex, word, FUTEX_WAIT_BITSET, expected, until, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
 static inline long raw_futex_wake_all(const void *word)

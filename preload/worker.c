@@ -122,37 +122,24 @@ static long accept_without_gate(int fd, struct sockaddr *address, socklen_t *siz
         }
 }
 
-/* Time until the watchdog's lease lapses, or NULL: somebody else will wake us. */
-static const struct timespec *until_lapse(struct timespec *buffer)
-{
-        struct gate_page *page = shim.gate.page;
-        uint64_t now = gate_now_usec();
-        uint64_t lease = atomic_load(&page->lease_usec);
-        uint64_t left = lease > now ? lease - now : 0;
-
-        if (atomic_load(&page->closers) != GATE_WATCHDOG)
-                return NULL;
-        buffer->tv_sec = (time_t)(left / 1000000);
-        buffer->tv_nsec = (long)(left % 1000000 * 1000) + 1000;
-        return buffer;
-}
-
 /* Holds nothing and waits until the gate is open. Returns 0, -EINTR or, when it left, -EBADF. */
 static long park(const struct listener *listener)
 {
         gate_set_state(slot, GATE_PARKED);
         for (;;) {
-                struct timespec timeout;
                 uint32_t word = atomic_load(&slot->word);
-                long r;
+                uint64_t until = gate_closed_until(&shim.gate);
+                /* Absolute, and only a lease has an end: whoever else opens the gate wakes us. */
+                struct timespec lapse = {.tv_sec = (time_t)(until / 1000000),
+                                         .tv_nsec = (long)(until % 1000000 * 1000)};
 
                 if (listener->wait_fd < 0)
                         return -EBADF;
-                if (!gate_is_closed(&shim.gate))
+                if (!until)
                         return 0;
-                r = raw_futex_wait(&slot->word, word, until_lapse(&timeout));
-                if (r == -EINTR)
-                        return r;
+                if (raw_futex_wait(&slot->word, word, until < GATE_INFINITY ? &lapse : NULL) ==
+                    -EINTR)
+                        return -EINTR;
         }
 }
 

@@ -171,7 +171,7 @@ static void lease(void)
         must(!gate_is_closed(&gate));
         must(!is_readable(gate.closing_fd));
         must(is_readable(gate.opening_fd));
-        must(atomic_load(&gate.page->closers) == 0);
+        must(gate_closed_until(&gate) == 0);
 }
 
 static void lease_renewed(void)
