@@ -1,0 +1,116 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# Each way that php-fpm manages its workers, in the foreground and as a daemon.
+
+load ../helpers
+load vhost
+
+setup() { start_vhost; }
+teardown() { end_vhost; }
+
+static=('pm = static' 'pm.max_children = 2')
+dynamic=('pm = dynamic' 'pm.max_children = 4' 'pm.start_servers = 1' 'pm.min_spare_servers = 1'
+  'pm.max_spare_servers = 2')
+ondemand=('pm = ondemand' 'pm.max_children = 4' 'pm.process_idle_timeout = 1s')
+
+# Six clients at once, each answered; then a reload, and again; then the end.
+works() {
+  local before
+  before=$(look "$www")
+  configure www "$www" "$@"
+  serve
+  "$fastcgi" --clients=6 --requests=20 "$www" "$hello"
+  reload
+  "$fastcgi" --clients=6 --requests=20 "$www" "$hello"
+  end QUIT
+  is "$status" 0
+  is "$(look "$www")" "$before"
+}
+
+@test "static on a path" { hold www=unix && works "${static[@]}"; }
+@test "static on TCP" { hold www=4 && works "${static[@]}"; }
+@test "dynamic on a path" { hold www=unix && works "${dynamic[@]}"; }
+@test "dynamic on TCP" { hold www=6 && works "${dynamic[@]}"; }
+@test "ondemand on a path" { hold www=unix && works "${ondemand[@]}"; }
+@test "ondemand on TCP" { hold www=4 && works "${ondemand[@]}"; }
+
+@test "dynamic starts workers for those who wait, ends spare ones, and has none too few" {
+  hold www=unix
+  configure www "$www" "${dynamic[@]}"
+  serve
+  is_up "$www"
+  "$fastcgi" --clients=4 --requests=1 --param=QUERY_STRING=s=2 "$www" "$nap"
+  settled() { [ "$(workers | wc -l)" -le 2 ] && [ "$(workers | wc -l)" -ge 1 ]; }
+  wait_for -t 20 settled
+  is_up "$www"
+}
+
+@test "ondemand has no worker before the first request, and none after a while" {
+  hold www=unix
+  configure www "$www" "${ondemand[@]}"
+  serve
+  wait_for is_ready 1
+  is "$(workers)" ''
+  is_up "$www"
+  [ -n "$(workers)" ]
+  nobody() { [ -z "$(workers)" ]; }
+  wait_for nobody
+  is_up "$www"
+}
+
+@test "ondemand sees a connection that came before the start" {
+  hold www=unix
+  configure www "$www" "${ondemand[@]}"
+  start client "$fastcgi" "$www" "$hello"
+  wait_for is_queued "$www" 1
+  serve
+  wait "$pid"
+}
+
+@test "ondemand: a worker that is told to go while a connection comes does not leave it behind" {
+  # php-fpm by itself sees an idle worker, starts none, and the connection hangs until the next.
+  hold www=unix
+  configure www "$www" "${ondemand[@]}"
+  serve
+  is_up "$www"
+  local worker client
+  worker=$(workers)
+  kill -STOP "$worker"
+  wait_for -t 15 is_told_to_go "$worker"
+  start client "$fastcgi" --timeout=8 "$www" "$hello"
+  client=$pid
+  wait_for is_queued "$www" 1
+  kill -CONT "$worker" 2>/dev/null || true
+  wait "$client"
+}
+
+# A stopped process on which a signal waits: SIGQUIT (3) or SIGKILL has ended it.
+is_told_to_go() {
+  local pending
+  [ -e "/proc/$1" ] || return 0
+  pending=$(awk '/^(SigPnd|ShdPnd)/ { print $2 }' "/proc/$1/status" | tr '\n' '|')
+  [ $((0x0${pending//|/ | 0x0} & 4)) != 0 ]
+}
+
+# A daemon: the process that was started ends at once, the server is another one.
+daemon() {
+  local before
+  before=$(look "$www")
+  configure www "$www" "$@"
+  serve -- "$server_binary" -D -y "$dir/php-fpm.conf"
+  ended
+  is "$status" 0
+  server=$(cat "$dir/pid")
+  is_up "$www"
+  "$fastcgi" --clients=6 --requests=20 "$www" "$hello"
+  reload
+  is_up "$www"
+  is "$(cat "$dir/pid")" "$server"
+  end QUIT
+  is "$(look "$www")" "$before"
+}
+
+@test "static as a daemon" { hold www=unix && daemon "${static[@]}"; }
+@test "dynamic as a daemon" { hold www=4 && daemon "${dynamic[@]}"; }
+@test "ondemand as a daemon" { hold www=unix && daemon "${ondemand[@]}"; }
