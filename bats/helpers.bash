@@ -30,6 +30,7 @@ start_test() {
   dir=$(mktemp -d /tmp/waker.XXXXXX)
   chmod 755 "$dir"
   mkdir "$dir/www"
+  test_began=$(date '+%F %T')
   started=()
 }
 
@@ -46,6 +47,8 @@ end_test() {
     for log in "${dir:-/nonexistent}"/*.log; do
       [ ! -s "$log" ] || { echo "--- ${log##*/}" && tail -n 50 "$log"; }
     done
+    [ "$in_bed" = no ] || journalctl -q -o short-precise --no-hostname --no-pager -n 40 \
+      --since "${test_began:-now}" -u 'fpm-waker*' || true
   fi
   [ -z "${dir:-}" ] || rm -rf "$dir"
   dir=

@@ -5,7 +5,7 @@
 set -Eeuo pipefail
 
 if [ "$1" = php-fpm ]; then
-  exec 9>/var/lock.wordpress
+  exec 9>install.lock
   flock 9
   exec 3>&1
   if [ ! -e index.php ] && [ ! -e wp-includes/version.php ]; then
