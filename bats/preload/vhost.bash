@@ -25,7 +25,7 @@ export holder counting launcher shim
 
 start_vhost() {
   start_test
-  server=''
+  server='' held=()
   chmod 711 "$dir" # as a folder of sockets is
   hello=$(page hello.php <<<'hello')
   who=$(page who.php <<<'<?php echo $_SERVER["POOL"] ?? getenv("POOL"), "\n";')
@@ -51,27 +51,31 @@ END
   export hello who nap
 }
 
-# Kills the holder and, if a test failed half-way, the server with all its workers and watchdog.
+# Kills all that this test has left: holder, server, workers, watchdog.
 end_vhost() {
   local process
   for process in $(of_this_test); do
     kill -KILL "$process" 2>/dev/null || true
   done
+  [ -z "$server" ] || pkill -KILL -P "$server" || true
   end_test
 }
 
-# Every process that was started from this test's directory: it is in their environment.
+# Every process of this test: it has a passed socket, or was started with its directory in the
+# environment (which php-fpm overwrites).
 of_this_test() {
-  grep -las "^VHOST_DIRECTORY=$dir\$" /proc/[0-9]*/environ --null-data 2>/dev/null |
-    cut -d/ -f3 || true
+  {
+    grep -lsz "^VHOST_DIRECTORY=$dir\$" /proc/[0-9]*/environ || true
+    [ ${#held[@]} -eq 0 ] || find /proc/[0-9]*/fd "${held[@]}" 2>/dev/null || true
+  } | cut -d/ -f3 | sort -nu
 }
 
 # --- passed sockets ------------------------------------------------------------------------------
 
 # hold [--backlog=N] NAME=ADDRESS...: ADDRESS is `unix` ($dir/NAME.sock), a path, or an IP address
-# with a port (0: any). Sets a variable NAME to each address.
+# with a port (0: any), or `4` or `6` for such on loopback. Sets a variable NAME to each address.
 hold() {
-  local arguments=() argument name address
+  local arguments=() argument name address inode
   for argument; do
     case $argument in
       --*) ;;
@@ -86,7 +90,8 @@ hold() {
     *) arguments=("$dir/holder" "${arguments[@]}") ;;
   esac
   started+=("$(VHOST_DIRECTORY=$dir "$holder" serve "${arguments[@]}")")
-  while read -r name address _; do
+  while read -r name address inode _; do
+    held+=(${held:+-o} -lname "socket:\[$inode\]")
     case $address in /*) chmod 666 "$address" ;; esac
     printf -v "$name" %s "$address"
   done < <("$holder" show "$dir/holder")
