@@ -4,25 +4,18 @@
 
 load ../helpers
 load native
+load flood
 
 setup() {
   start_test
+  began=$EPOCHREALTIME
 }
 
 teardown() {
+  end_flood
   remove_native_vhost
   end_test
 }
-
-# Lets clients connect and go without end, as a web server under load does.
-flood() {
-  start flood "$fastcgi" --clients=4 --duration=100 --timeout=0.2 "$socket" "$www/hello.php"
-  flood=$pid
-}
-
-# How often the service has failed so far.
-failures() { journal_of "$unit.service" | grep -c 'Failed with result'; }
-has_failed() { [ "$(failures)" -ge "$1" ]; }
 
 # A configuration that php-fpm refuses.
 break_vhost() { sed -i 's/^pm = .*/pm = nonsense/' "/etc/fpm-waker/$vhost.php-fpm.conf"; }
@@ -35,10 +28,10 @@ repair_vhost() { sed -i 's/^pm = .*/pm = dynamic/' "/etc/fpm-waker/$vhost.php-fp
   drop_in ExecStopPost=
   before=$(socket_identity "$socket")
   break_vhost
-  flood
+  flood "$www/hello.php"
   wait_for -t 60 has_failed 100
   repair_vhost
-  kill "$flood"
+  end_flood
   run request "$socket" "$www/hello.php"
   is "$status" 0 "the request after the repair"
   contains "$output" "hello from "
@@ -49,13 +42,13 @@ repair_vhost() { sed -i 's/^pm = .*/pm = dynamic/' "/etc/fpm-waker/$vhost.php-fp
 @test "a crash loop under a flood is calm: about one start a second" {
   native_vhost calm.example ExitIdleTime=infinity
   break_vhost
-  flood
+  flood "$www/hello.php"
   wait_for has_failed 1
   sleep 5
   [ "$(failures)" -le 6 ] || fail "$(failures) starts in 5 s"
   has_failed 3 || fail "only $(failures) starts in 5 s"
   repair_vhost
-  kill "$flood"
+  end_flood
   contains "$(request "$socket" "$www/hello.php")" "hello from "
 }
 

@@ -1,0 +1,105 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# fpm-waker@.socket and .service: what is the unit's part in a vhost in Docker.
+
+load ../helpers
+load flood
+
+setup_file() {
+  load_image php
+}
+
+setup() {
+  start_test
+  began=$EPOCHREALTIME
+}
+
+teardown() {
+  end_flood
+  if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
+    systemctl status --no-pager 'fpm-waker@*' || true
+    journalctl -q --no-pager -n 40 -u 'fpm-waker@*' --since="@$began" || true
+  fi
+  remove_vhosts my-site.example.com
+  rm -rf /etc/systemd/system/fpm-waker@my-site.example.com.service.d
+  systemctl daemon-reload
+  end_test
+}
+
+# vhost [LINE...]
+vhost() {
+  docker_vhost my-site.example.com php 'Command=docker-php-entrypoint php-fpm' "$@"
+  unit=fpm-waker@my-site.example.com
+  socket=$(vhost_socket my-site.example.com)
+  echo '<?php echo "hello from ", getmypid();' >/srv/www/my-site.example.com/hello.php
+}
+
+hello() { request "$socket" /var/www/html/hello.php "$@"; }
+
+@test "a vhost in Docker wakes, serves, sleeps after the idle time, and wakes again" {
+  vhost ExitIdleTime=1s
+  before=$(socket_identity "$socket" && backlog "$socket")
+  sleeps my-site.example.com || fail "it runs before the first request"
+  for _ in 1 2; do
+    contains "$(hello)" "hello from "
+    contains "$(hello)" "hello from "
+    is "$(systemctl show -P ActiveState "$unit.service")" active
+    wait_for sleeps my-site.example.com
+    is "$(systemctl show -P Result "$unit.service")" success
+    is "$(socket_identity "$socket" && backlog "$socket")" "$before"
+    no_container || fail "a container is left"
+  done
+}
+
+@test "systemctl reload returns when the new configuration is in force" {
+  vhost ExitIdleTime=infinity "Volume=$dir/zz.conf:/usr/local/etc/php-fpm.d/zzz.conf"
+  echo '<?php echo "limit ", ini_get("memory_limit"), ".";' >/srv/www/my-site.example.com/limit.php
+  printf '[www]\nphp_admin_value[memory_limit] = 99M\n' >"$dir/zz.conf"
+  for megabytes in 99 100 101 102 103; do
+    # In place: the mount is of this very file.
+    printf '[www]\nphp_admin_value[memory_limit] = %sM\n' "$megabytes" >"$dir/zz.conf"
+    [ "$megabytes" = 99 ] || systemctl reload "$unit.service"
+    contains "$(request "$socket" /var/www/html/limit.php)" "limit ${megabytes}M."
+  done
+  is "$(journal_of "$unit.service" --since="@$began" | grep -c '^Started ')" 1 "starts"
+}
+
+@test "systemctl stop waits for the running request" {
+  vhost ExitIdleTime=infinity
+  echo '<?php touch(__DIR__ . "/begun"); sleep(2); echo "complete";' >/srv/www/my-site.example.com/slow.php
+  chown 33 /srv/www/my-site.example.com
+  contains "$(hello)" "hello from "
+  start slow "$fastcgi" "$socket" /var/www/html/slow.php
+  wait_for test -e /srv/www/my-site.example.com/begun
+  systemctl stop "$unit.service"
+  wait "$pid"
+  contains "$(cat "$dir/slow.log")" complete
+  no_container || fail "a container is left"
+}
+
+@test "a container that fails at each start under a flood, once repaired, serves the next request" {
+  vhost ExitIdleTime=infinity
+  sed -i 's/^Command=.*/Command=php-fpm --no-such-option/' /etc/fpm-waker/my-site.example.com.conf
+  mkdir -p "/etc/systemd/system/$unit.service.d"
+  printf '[Service]\nExecStopPost=\n' >"/etc/systemd/system/$unit.service.d/test.conf"
+  systemctl daemon-reload
+  flood /var/www/html/hello.php
+  wait_for -t 60 has_failed 20
+  sed -i 's/^Command=.*/Command=docker-php-entrypoint php-fpm/' /etc/fpm-waker/my-site.example.com.conf
+  end_flood
+  contains "$(hello)" "hello from "
+}
+
+@test "a process left in the unit's cgroup holds up neither the end nor the next start" {
+  vhost ExitIdleTime=1s
+  mkdir -p "/etc/systemd/system/$unit.service.d"
+  # Deaf to SIGTERM, and in the unit's cgroup.
+  printf '%s\n' '[Service]' "ExecStartPre=sh -c 'trap \"\" TERM HUP; setsid sleep 1000 &'" \
+    >"/etc/systemd/system/$unit.service.d/test.conf"
+  systemctl daemon-reload
+  for _ in 1 2; do
+    contains "$(hello)" "hello from "
+    wait_for sleeps my-site.example.com
+    ! pgrep -f '^sleep 1000' || fail "it is still there"
+  done
+}
