@@ -19,7 +19,7 @@
 /* Whoever has connected and not said anything for so long is refused. */
 #define SILENCE_USEC (2 * UINT64_C(1000000))
 
-/* More clients than this at a time are refused at once: one launcher is all we wait for. */
+/* When more clients than this are silent at a time, the oldest is refused at once. */
 #define GUESTS_MAX 8
 
 /* The parent of all vhosts' directories: closed, so that no local user can play the launcher. */
@@ -28,7 +28,8 @@
 /* A client that has connected and not yet said its hello. */
 struct guest {
         struct handover *handover;
-        int fd; /* -1: this place is free */
+        int fd;           /* -1: this place is free */
+        uint64_t arrival; /* the n-th client of all */
         sd_event_source *io;
         sd_event_source *timer;
 };
@@ -42,6 +43,7 @@ struct handover {
         handover_knock_t knock;
         void *userdata;
         struct guest guests[GUESTS_MAX];
+        uint64_t arrivals;
 };
 
 static void guest_unwatch(struct guest *guest)
@@ -140,18 +142,27 @@ static int on_guest_silent(sd_event_source *source, uint64_t usec, void *userdat
         return 0;
 }
 
+/* Makes room if need be: a crowd of silent clients must not keep the launcher out. */
 static struct guest *free_place(struct handover *handover)
 {
-        for (size_t i = 0; i < GUESTS_MAX; i++)
-                if (handover->guests[i].fd < 0)
-                        return &handover->guests[i];
-        return NULL;
+        struct guest *oldest = &handover->guests[0];
+
+        for (size_t i = 0; i < GUESTS_MAX; i++) {
+                struct guest *guest = &handover->guests[i];
+
+                if (guest->fd < 0)
+                        return guest;
+                if (guest->arrival < oldest->arrival)
+                        oldest = guest;
+        }
+        guest_refuse(oldest, "silent while others wait");
+        return oldest;
 }
 
 static int on_connection(sd_event_source *source, int listening_fd, uint32_t events, void *userdata)
 {
         struct handover *handover = userdata;
-        struct guest *guest = free_place(handover), one_too_many = {.handover = handover};
+        struct guest *guest;
         int fd, r;
 
         (void)source;
@@ -162,12 +173,9 @@ static int on_connection(sd_event_source *source, int listening_fd, uint32_t eve
                         log_line("cannot accept at %s: %s", handover->path, strerror(errno));
                 return 0;
         }
-        if (!guest) {
-                one_too_many.fd = fd;
-                guest_refuse(&one_too_many, "too many clients at a time");
-                return 0;
-        }
+        guest = free_place(handover);
         guest->fd = fd;
+        guest->arrival = ++handover->arrivals;
         r = sd_event_add_io(handover->event, &guest->io, fd, EPOLLIN, on_guest_word, guest);
         if (r >= 0)
                 r = sd_event_add_time_relative(handover->event, &guest->timer, CLOCK_MONOTONIC,

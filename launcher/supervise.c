@@ -48,7 +48,8 @@ static int explain_refusal(const struct supervisor *supervisor, int status)
         const char *reason = *report->reason ? report->reason : "it gave no reason";
 
         if (status != DOCKER_STATUS_OWN)
-                return log_fail(status, "%s ended with status %d before fpm-launcher came",
+                return log_fail(status,
+                                "%s ended with status %d before fpm-launcher had the sockets",
                                 supervisor->engine, status);
         switch (report->trouble) {
         case DOCKER_UNREACHABLE:

@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# The container is restarted or ended behind fpm-waker's back, by docker or with docker.
+
+load ../helpers
+load waker
+
+setup() { start_vhost_test; }
+
+teardown() {
+  end_vhost_test
+  if [ -e /etc/docker/daemon.json ]; then
+    rm /etc/docker/daemon.json
+    systemctl restart docker
+  fi
+}
+
+@test "docker restart: the new container is served, with a new idle time" {
+  vhost --stop-signal SIGQUIT --entrypoint "$launcher" php --exit-idle-time=2s -- php-fpm
+  hello
+  waker=$(master_of_service)
+  docker restart -t 60 waker >/dev/null
+  contains "$(hello)" hello
+  is "$(master_of_service)" "$waker" "fpm-waker was started anew"
+  wait_for is_asleep
+  is "$(exit_status)" 0
+  nothing_runs || fail "the container is still there"
+}
+
+@test "the container crashes: the service fails with its status, the next request wakes it" {
+  php_vhost --exit-idle-time=1min
+  hello
+  docker kill -s KILL waker >/dev/null
+  wait_for has_failed
+  is "$(exit_status)" 137
+  contains "$(hello)" hello
+}
+
+@test "a server that fails at its start fails the service with its status" {
+  vhost --entrypoint "$launcher" php -- php-fpm --nonsense
+  systemctl start "$service" && fail "it started"
+  is "$(exit_status)" 64
+  nothing_runs || fail "the container is still there"
+}
+
+@test "the Docker daemon is restarted under load: nothing is lost" {
+  php_vhost --exit-idle-time=1min
+  start_load 8
+  systemctl restart docker
+  wait_for is_waked
+  load_lost_nothing
+}
+
+@test "with live-restore, the container outlives the daemon and its client, and still falls asleep" {
+  local container
+  echo '{"live-restore": true}' >/etc/docker/daemon.json
+  systemctl restart docker
+  php_vhost --exit-idle-time=3s
+  hello
+  container=$(docker ps -q)
+  systemctl restart docker
+  wait_for logged 'the container lives on'
+  contains "$(hello)" hello
+  is "$(docker ps -q)" "$container" "another container answered"
+  wait_for is_asleep
+  is "$(exit_status)" 0
+  wait_for nothing_runs
+}
