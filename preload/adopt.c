@@ -348,5 +348,6 @@ void adopt_at_load(void)
         if (atomic_compare_exchange_strong(&page->master, &none, pid) || none == pid) {
                 shim_become_server();
                 adopt_inherited(0, (uint32_t)i);
+                master_hold_signals(true); /* servers like fcgiwrap have no handlers at all */
         }
 }
