@@ -8,6 +8,7 @@
  *   holder run [--nonblock] [--fd0] [--no-names] CONTROL COMMAND [ARG...]
  *           Becomes COMMAND with the sockets passed as systemd passes them: from descriptor 3 on,
  *           blocking, with LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES; or the first as descriptor 0.
+ *           It has no other descriptors beyond 2. With - as CONTROL, no socket is passed.
  *   holder show CONTROL
  *           Prints a line for each socket: name, address, inode, and what became of its blocking.
  *
@@ -17,10 +18,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <limits.h>
+#include <linux/close_range.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -320,12 +323,16 @@ static int run(int argc, char *argv[])
         if (argc < 2)
                 return EXIT_FAILURE;
 
-        take(argv[0], &sockets);
+        sockets.n = 0;
+        if (strcmp(argv[0], "-") != 0)
+                take(argv[0], &sockets);
         for (size_t i = 0; i < sockets.n; i++) {
                 /* Out of the way first: the places from FIRST_FD on may be each other's. */
                 sockets.fds[i] = fcntl(sockets.fds[i], F_DUPFD_CLOEXEC, FIRST_FD + SOCKETS_MAX);
                 set_blocking(sockets.fds[i], !nonblock);
         }
+        if (close_range(FIRST_FD, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)
+                die("cannot let other descriptors go");
         if (fd0) {
                 if (sockets.n == 0 || dup2(sockets.fds[0], STDIN_FILENO) < 0)
                         die("cannot pass a socket as descriptor 0");

@@ -72,9 +72,8 @@ calls() { awk -v pid="$1" '$1 == pid { print $2 }' "$dir/counts" | sort -u | tr 
   export COUNTING_FILE=$dir/counts
   LD_PRELOAD=$counting serve
   is_up "$www"
-  start client "$fastcgi" --param=QUERY_STRING=s=1 --expect=slept "$www" "$nap"
-  wait_for grep -q accept "$dir/counts"
+  nap_begin nap 1
   end QUIT
   is "$status" 0
-  wait "$pid"
+  wait "$client"
 }

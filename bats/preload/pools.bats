@@ -83,16 +83,6 @@ serves() {
   serves a "$b" b "$a"
 }
 
-@test "two pools at one address share its socket" {
-  hold www=unix
-  configure one "$www"
-  configure two "$www"
-  serve
-  matches "$(body "$www" "$who")" '^(one|two)$'
-  end QUIT
-  is "$status" 0
-}
-
 @test "eight pools on eight sockets" {
   local n pools=() address
   hold p1=unix p2=4 p3=unix p4=6 p5=unix p6=unix p7=4 p8=unix

@@ -63,9 +63,10 @@ works() {
   hold www=unix
   configure www "$www" "${ondemand[@]}"
   start client "$fastcgi" "$www" "$hello"
+  local client=$pid
   wait_for is_queued "$www" 1
   serve
-  wait "$pid"
+  wait "$client"
 }
 
 @test "ondemand: a worker that is told to go while a connection comes does not leave it behind" {
@@ -93,24 +94,43 @@ is_told_to_go() {
   [ $((0x0${pending//|/ | 0x0} & 4)) != 0 ]
 }
 
-# A daemon: the process that was started ends at once, the server is another one.
+# A daemon: the process that was started ends at once, the server is another one; and yet another
+# after a reload, since php-fpm then daemonizes again.
 daemon() {
   local before
   before=$(look "$www")
   configure www "$www" "$@"
-  serve -- "$server_binary" -D -y "$dir/php-fpm.conf"
+  serve --exit-idle-time=1s -- "$server_binary" -D -y "$dir/php-fpm.conf"
   ended
   is "$status" 0
   server=$(cat "$dir/pid")
   is_up "$www"
   "$fastcgi" --clients=6 --requests=20 "$www" "$hello"
   reload
+  server=$(cat "$dir/pid")
   is_up "$www"
-  is "$(cat "$dir/pid")" "$server"
-  end QUIT
+  is "$(get "$www" "$nap" s=2)" slept
+  # Its watchdog has followed it.
+  wait_for is_gone "$server"
+  wait_for no_process_but_holder
   is "$(look "$www")" "$before"
+  is "$(tail -n 1 "$dir/php-fpm.log" | cut -d' ' -f3-)" 'NOTICE: exiting, bye-bye!'
 }
 
 @test "static as a daemon" { hold www=unix && daemon "${static[@]}"; }
 @test "dynamic as a daemon" { hold www=4 && daemon "${dynamic[@]}"; }
 @test "ondemand as a daemon" { hold www=unix && daemon "${ondemand[@]}"; }
+
+@test "a daemon that is stopped" {
+  local before
+  hold www=unix
+  before=$(look "$www")
+  configure www "$www"
+  serve -- "$server_binary" -D -y "$dir/php-fpm.conf"
+  ended
+  is_up "$www"
+  server=$(cat "$dir/pid")
+  kill -TERM "$server"
+  wait_for no_process_but_holder
+  is "$(look "$www")" "$before"
+}
