@@ -54,16 +54,16 @@ static int print_help(void)
                "were passed by systemd (LISTEN_FDS), as descriptor 0, by fpm-waker (hand-over),\n"
                "or that are opened here. SERVER keeps the process id.\n"
                "\n"
-               "  --exit-idle-time=SPAN  stop the server gracefully after SPAN without a request:\n"
+               "  --exit-idle-time=SPAN  stop the server gracefully after SPAN without request:\n"
                "                         90s, 5min, 1.5s, 100ms, infinity (default: infinity)\n"
-               "  --drain-limit=SPAN     how long a stop waits for running requests (default: %s)\n"
+               "  --drain-limit=SPAN     how long a stop may wait for requests (default: %s)\n"
                "  --listen=ADDRESS       open a socket: /path, 127.0.0.1:9000, [::1]:9000, 9000;\n"
                "                         may be given several times (default: none)\n"
-               "  --handover=PATH        fetch the sockets from fpm-waker (default: %s\n"
-               "                         beside this program, if no socket was passed)\n"
+               "  --handover=PATH        fetch the sockets from fpm-waker (default, if no socket\n"
+               "                         was passed: %s beside this program)\n"
                "  --fd0                  the server wants its listening socket as descriptor 0:\n"
                "                         php-cgi, fcgiwrap, programs with libfcgi (default: no)\n"
-               "  --preload=PATH         the shim (default: libfpm-waker.so beside this program)\n"
+               "  --preload=PATH         the shim (default: libfpm-waker.so beside this)\n"
                "  --help                 print this and exit\n"
                "  --version              print the version and exit\n"
                "\n"
@@ -265,6 +265,9 @@ static int collect_sockets(const struct settings *settings, struct passed *passe
                                 "start it by a socket unit, or use --listen= or --handover=",
                                 path);
         }
+        if (r == 0 && passed->n_sockets + settings->n_listen > GATE_SOCKETS_MAX)
+                return log_fail(STATUS_BAD_SOCKETS, "too many listening sockets: at most %u",
+                                GATE_SOCKETS_MAX);
         for (size_t i = 0; r == 0 && i < settings->n_listen; i++)
                 r = passed_listen(passed, settings->listen[i]);
         return r > 0 ? r : passed_make_page(passed);

@@ -51,12 +51,12 @@ bool is_listening(int fd)
         return true;
 }
 
-/* Adds a socket; its descriptor belongs to *passed from then on. */
+/*
+ * Adds a socket; its descriptor belongs to *passed from then on. There is room: callers add no more
+ * than GATE_SOCKETS_MAX in all.
+ */
 static int add_socket(struct passed *passed, int fd, const char *name, size_t name_length)
 {
-        if (passed->n_sockets >= GATE_SOCKETS_MAX)
-                return log_fail(STATUS_BAD_SOCKETS, "too many listening sockets: at most %u",
-                                GATE_SOCKETS_MAX);
         if (name_length >= GATE_NAME_MAX)
                 return log_fail(STATUS_BAD_SOCKETS,
                                 "name in LISTEN_FDNAMES is too long: %.*s: at most %u bytes; "

@@ -34,6 +34,13 @@ static void check(bool good, const char *what)
         exit(1);
 }
 
+/* The socket stays open for a look at it, until the test kills this process. */
+static _Noreturn void stay(void)
+{
+        for (;;)
+                (void)pause();
+}
+
 static void say(const char *text)
 {
         puts(text);
@@ -107,7 +114,10 @@ static void send_answer(int connection, const struct answer *answer)
                 control.header.cmsg_len = CMSG_LEN(answer->n_fds * sizeof(int));
                 memcpy(CMSG_DATA(&control.header), answer->fds, answer->n_fds * sizeof(int));
         }
-        check(sendmsg(connection, &message, MSG_NOSIGNAL) >= 0, "sendmsg");
+        if (sendmsg(connection, &message, MSG_NOSIGNAL) < 0) {
+                check(errno == EPIPE, "sendmsg");
+                return; /* we were refused */
+        }
         say("granted");
 }
 
@@ -173,13 +183,14 @@ int main(int argc, char **argv)
                             strcmp(mode, "deaf") == 0 ? 0 : 8);
         say("listening");
         if (strcmp(mode, "deaf") == 0)
-                for (;;)
-                        (void)pause();
+                stay();
 
         connection = accept4(control, NULL, NULL, SOCK_CLOEXEC);
         check(connection >= 0, "accept");
-        if (strcmp(mode, "hangup") == 0)
-                return 0;
+        if (strcmp(mode, "hangup") == 0) {
+                (void)close(connection);
+                stay();
+        }
         if (recv(connection, &hello, sizeof(hello), 0) == sizeof(hello) &&
             hello.magic == HANDOVER_MAGIC && hello.version == HANDOVER_VERSION)
                 say("hello");
@@ -192,5 +203,5 @@ int main(int argc, char **argv)
                 say(line);
         }
         say("gone");
-        return 0;
+        stay();
 }

@@ -28,6 +28,8 @@ passed() {
 says() {
   local expected_status=$1 message=$2 out status=0
   shift 2
+  message=${message//\[/\\[}
+  message=${message//\?/\\?}
   out=$("$@" 2>"$dir/stderr" </dev/null) || status=$?
   # shellcheck disable=SC2053 # a pattern
   [[ $(<"$dir/stderr") == "fpm-launcher: "$message ]] ||

@@ -15,7 +15,7 @@ teardown() { end_vhost; }
 patched() {
   local copy=$dir/patched
   cp "$1" "$copy"
-  printf "$3" | dd of="$copy" bs=1 seek="$2" conv=notrunc status=none
+  printf %b "$3" | dd of="$copy" bs=1 seek="$2" conv=notrunc status=none
   echo "$copy"
 }
 
@@ -39,7 +39,7 @@ patched() {
 }
 
 @test "no server" {
-  refuses 2 'no server given: fpm-launcher [[]OPTION...[]] [[]--[]] SERVER [[]ARG...[]]' "$launcher"
+  refuses 2 'no server given: fpm-launcher [OPTION...] [--] SERVER [ARG...]' "$launcher"
   refuses 2 'no server given: *' "$launcher" --fd0 --
 }
 
@@ -106,7 +106,7 @@ patched() {
 @test "LISTEN_PID" {
   local value
   # shellcheck disable=SC2016 # for the inner shell
-  refuses 4 'the sockets were passed to another process: LISTEN_PID=1, this is process *[0-9]; '\
+  refuses 4 'the sockets were passed to another process: LISTEN_PID=1, this is process *; '\
 'start fpm-launcher directly or with exec' env LISTEN_PID=1 "$launcher" true
   for value in '' -1 x 1.5 ' 7'; do
     refuses 4 "LISTEN_PID is not a process id: $value" env "LISTEN_PID=$value" "$launcher" true

@@ -34,6 +34,7 @@ units=(usec us μs µs msec ms s sec second seconds m min minute minutes h hr ho
 }
 
 @test "bad spans" {
+  # shellcheck disable=SC2054 # the comma is in the text
   local spans=('' ' ' . s min 1. 1.s 1.5. 1.2.3 5x 5minx '5 x' 1,5 1e3 0x10 -1 -0 '1 -1' '- 1' 1-1 inf Infinity
     infinityx 'infinity 1' '1 infinity' ∞ 5MIN 5Ms $'1\x01' 99999999999999999999 584543y 18446744073710s
     '584000y 600y' 9223372036854775808us)

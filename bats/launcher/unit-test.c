@@ -86,7 +86,7 @@ static void set_state(enum gate_state state)
 
 static bool closed_by_watchdog(void)
 {
-        return atomic_load(&watchdog.gate.page->closers) & GATE_WATCHDOG;
+        return atomic_load(&watchdog.gate.page->closed) & GATE_WATCHDOG;
 }
 
 /* One look that must say: wait, and look again at next. */
@@ -109,7 +109,7 @@ static void expect_stop(uint64_t now)
         CHECK(watchdog_look(&watchdog, now, &next) == WATCHDOG_STOP);
         CHECK(next > now && next <= now + 2 * SECOND);
         CHECK(closed_by_watchdog());
-        CHECK(atomic_load(&watchdog.gate.page->lease_usec) == now + 2 * SECOND);
+        CHECK(gate_closed_until(&watchdog.gate) == now + 2 * SECOND);
 }
 
 static void test_infinity(void)
@@ -183,7 +183,7 @@ static void test_kept_alive(void)
         set_state(GATE_KEPT_ALIVE);
         for (int i = 0; i < 5; i++, now += 1000) {
                 expect_wait(now, now + 1000, true);
-                CHECK(atomic_load(&watchdog.gate.page->lease_usec) == now + 2 * SECOND);
+                CHECK(gate_closed_until(&watchdog.gate) == now + 2 * SECOND);
         }
         set_state(GATE_PARKED);
         expect_stop(now);
