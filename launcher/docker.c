@@ -62,7 +62,7 @@ void docker_report_line(struct docker_report *report, const char *line)
 /* --- docker run ---------------------------------------------------------------------------- */
 
 void docker_run_words(struct words *words, const struct conf *conf, const char *vhost,
-                      const char *libdir, const char *rundir, const struct words *server)
+                      const char *libdir, const char *rundir)
 {
         words_add(words, "docker");
         words_add(words, "run");
@@ -79,7 +79,7 @@ void docker_run_words(struct words *words, const struct conf *conf, const char *
         engine_stop_words(words, conf, "-1");
         words_addf(words, "--volume=%s:/fpm-waker:ro", libdir);
         words_addf(words, "--volume=%s:/fpm-waker/run:ro", rundir);
-        engine_image_words(words, conf, server);
+        engine_image_words(words, conf);
 }
 
 /* --- docker rm ----------------------------------------------------------------------------- */

@@ -30,10 +30,10 @@ void docker_report_line(struct docker_report *report, const char *line);
 
 /*
  * Composes `docker run` for a vhost. libdir, rundir: host directories of fpm-launcher and of the
- * hand-over socket. server: the words behind fpm-launcher's. Failures stick in *words.
+ * hand-over socket. Failures stick in *words.
  */
 void docker_run_words(struct words *words, const struct conf *conf, const char *vhost,
-                      const char *libdir, const char *rundir, const struct words *server);
+                      const char *libdir, const char *rundir);
 
 /*
  * Composes `docker rm ID` with the client and the global options of a `docker run` command, to

@@ -52,7 +52,7 @@ void engine_stop_words(struct words *words, const struct conf *conf, const char 
                 words_addf(words, "--stop-timeout=%u", (unsigned)seconds);
 }
 
-void engine_image_words(struct words *words, const struct conf *conf, const struct words *server)
+void engine_image_words(struct words *words, const struct conf *conf)
 {
         for (size_t i = 0; i < conf->volumes.n; i++)
                 words_addf(words, "--volume=%s", conf->volumes.list[i]);
@@ -63,7 +63,7 @@ void engine_image_words(struct words *words, const struct conf *conf, const stru
         words_add(words, conf->image);
         conf_launcher_words(words, conf);
         words_add(words, "--");
-        words_add_all(words, server);
+        words_add_all(words, &conf->command);
 }
 
 /* --- image inspect ------------------------------------------------------------------ */
@@ -127,7 +127,7 @@ int engine_inspect(const char *engine, const char *image, struct words *ret)
             "{{range .Config.Cmd}}{{.}}{{\"\\x00\"}}{{end}}";
         _cleanup_close_ int output_fd = -1, error_fd = -1;
         _cleanup_(words_done) struct words command = {0};
-        char output[65536], errors[4096];
+        char output[65536];
         ssize_t n;
         int status;
 
@@ -147,6 +147,8 @@ int engine_inspect(const char *engine, const char *image, struct words *ret)
                 return log_fail(status == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
                                 "cannot execute %s: %s", engine, strerror(-status));
         if (status != 0) {
+                char errors[4096];
+
                 if (read_back(error_fd, errors, sizeof(errors)) < 0)
                         errors[0] = '\0';
                 return explain_inspect(engine, image, errors);

@@ -59,7 +59,7 @@ int peer_of_socket(int fd, struct peer *ret)
 
 int peer_beside(const struct peer *other, pid_t pid, struct peer *ret)
 {
-        struct peer peer;
+        struct peer peer = {.pidfd = -1};
         int r;
 
         r = open_process(pid, &peer);

@@ -4,7 +4,7 @@
 #include "engine.h"
 
 void podman_run_words(struct words *words, const struct conf *conf, const char *vhost,
-                      const char *libdir, const struct words *server)
+                      const char *libdir)
 {
         words_add(words, "podman");
         words_add(words, "run");
@@ -26,5 +26,5 @@ void podman_run_words(struct words *words, const struct conf *conf, const char *
         engine_sandbox_words(words, conf);
         engine_stop_words(words, conf, "2147483647");
         words_addf(words, "--volume=%s:/fpm-waker:ro", libdir);
-        engine_image_words(words, conf, server);
+        engine_image_words(words, conf);
 }

@@ -7,4 +7,4 @@
 
 /* Composes `podman run` for a vhost, as docker_run_words() does. */
 void podman_run_words(struct words *words, const struct conf *conf, const char *vhost,
-                      const char *libdir, const struct words *server);
+                      const char *libdir);

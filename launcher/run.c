@@ -148,66 +148,81 @@ static int take_passed(struct passed *passed)
 
 /* --- what to run --------------------------------------------------------------------------- */
 
-static int handover_path(const struct arguments *arguments, char **ret)
+/* Hands a string on: the variable no longer owns it. */
+static char *take_string(char **string)
+{
+        char *taken = *string;
+
+        *string = NULL;
+        return taken;
+}
+
+/* Returns the path, to be freed, or NULL with the exit status in *ret_status. */
+static char *handover_path(const struct arguments *arguments, int *ret_status)
 {
         const char *runtime = getenv("RUNTIME_DIRECTORY");
+        _cleanup_free_ char *path = NULL;
         int n;
 
         if (arguments->handover)
-                n = asprintf(ret, "%s", arguments->handover);
+                n = asprintf(&path, "%s", arguments->handover);
         else if (runtime && *runtime) /* the first of them, if the unit has several */
-                n = asprintf(ret, "%.*s/handover", (int)strcspn(runtime, ":"), runtime);
+                n = asprintf(&path, "%.*s/handover", (int)strcspn(runtime, ":"), runtime);
         else if (arguments->vhost)
-                n = asprintf(ret, HANDOVER_DIRECTORY "/%s/handover", arguments->vhost);
-        else
-                return log_fail(STATUS_USAGE, "no path for the hand-over: say --vhost= or "
-                                              "--handover=, or RuntimeDirectory= in the unit");
-        if (n < 0) {
-                *ret = NULL;
-                return log_fail(STATUS_SYSTEM, "no path for the hand-over: %s", strerror(ENOMEM));
+                n = asprintf(&path, HANDOVER_DIRECTORY "/%s/handover", arguments->vhost);
+        else {
+                *ret_status = log_fail(STATUS_USAGE,
+                                       "no path for the hand-over: say --vhost= or --handover=, or "
+                                       "RuntimeDirectory= in the unit");
+                return NULL;
         }
-        if (**ret != '/')
-                return log_fail(STATUS_USAGE, "path of the hand-over is not absolute: %s", *ret);
-        return 0;
+        if (n < 0) {
+                path = NULL;
+                *ret_status =
+                    log_fail(STATUS_SYSTEM, "no path for the hand-over: %s", strerror(ENOMEM));
+                return NULL;
+        }
+        if (*path != '/') {
+                *ret_status =
+                    log_fail(STATUS_USAGE, "path of the hand-over is not absolute: %s", path);
+                return NULL;
+        }
+        return take_string(&path);
+}
+
+/* An empty Command= is what the image itself starts. */
+static int complete_command(struct conf *conf, const char *engine)
+{
+        return conf->command.n > 0 ? 0 : engine_inspect(engine, conf->image, &conf->command);
 }
 
 /* The launcher's directory is mounted into the container, and the socket's below it. */
-static int compose_docker(struct words *words, const struct conf *conf, const char *vhost,
+static int compose_docker(struct words *words, struct conf *conf, const char *vhost,
                           const char *handover, const char *launcher)
 {
-        _cleanup_(words_done) struct words server = {0};
         _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover);
-        int status = 0;
+        int status;
 
         if (!libdir || !rundir)
                 return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
-        if (conf->command.n == 0)
-                status = engine_inspect("docker", conf->image, &server);
-        else
-                words_add_all(&server, &conf->command);
-        if (status != 0)
-                return status;
-        docker_run_words(words, conf, vhost, dirname(libdir), dirname(rundir), &server);
-        return 0;
+        status = complete_command(conf, "docker");
+        if (status == 0)
+                docker_run_words(words, conf, vhost, dirname(libdir), dirname(rundir));
+        return status;
 }
 
-static int compose_podman(struct words *words, const struct conf *conf, const char *vhost,
+static int compose_podman(struct words *words, struct conf *conf, const char *vhost,
                           const char *launcher)
 {
-        _cleanup_(words_done) struct words server = {0};
         _cleanup_free_ char *libdir = strdup(launcher);
-        int status = 0;
+        int status;
 
         if (!libdir)
                 return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
-        if (conf->command.n == 0)
-                status = engine_inspect("podman", conf->image, &server);
-        else
-                words_add_all(&server, &conf->command);
-        if (status != 0)
-                return status;
-        podman_run_words(words, conf, vhost, dirname(libdir), &server);
-        return 0;
+        status = complete_command(conf, "podman");
+        if (status == 0)
+                podman_run_words(words, conf, vhost, dirname(libdir));
+        return status;
 }
 
 static int compose_native(struct words *words, const struct conf *conf, const char *launcher)
@@ -223,9 +238,22 @@ static int compose_native(struct words *words, const struct conf *conf, const ch
         return 0;
 }
 
-/* Does not return on success: the process becomes the command and keeps the passed sockets. */
-static int become(char *const *command)
+/* The status for a command that could not be composed for lack of memory, else 0. */
+static int check_words(const struct words *words)
 {
+        if (words_result(words) == 0)
+                return 0;
+        return log_fail(STATUS_SYSTEM, "cannot compose the command: %s",
+                        strerror(-words_result(words)));
+}
+
+/* Does not return on success: the process becomes the command and keeps the passed sockets. */
+static int become(const struct words *words)
+{
+        char *const *command = words->list;
+
+        if (!command || words_result(words) < 0)
+                return check_words(words);
         (void)execvp(command[0], command);
         return log_fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
                         "cannot execute %s: %s", command[0], strerror(errno));
@@ -237,30 +265,30 @@ static int run_command(const struct arguments *arguments, const char *launcher)
         struct passed passed = PASSED_NOTHING;
         int status;
 
-        status = handover_path(arguments, &handover);
-        if (status == 0)
-                status = take_passed(&passed);
+        handover = handover_path(arguments, &status);
+        if (!handover)
+                return status;
+        status = take_passed(&passed);
         return status != 0 ? status : supervise(arguments->command, &passed, handover, launcher);
 }
 
-static int run_docker(const struct arguments *arguments, const struct conf *conf,
-                      const char *launcher)
+static int run_docker(const struct arguments *arguments, struct conf *conf, const char *launcher)
 {
         _cleanup_(words_done) struct words words = {0};
         _cleanup_free_ char *handover = NULL;
         struct passed passed = PASSED_NOTHING;
         int status;
 
-        status = handover_path(arguments, &handover);
-        if (status == 0)
-                status = take_passed(&passed);
+        handover = handover_path(arguments, &status);
+        if (!handover)
+                return status;
+        status = take_passed(&passed);
         if (status == 0)
                 status = compose_docker(&words, conf, arguments->vhost, handover, launcher);
+        if (status == 0)
+                status = check_words(&words);
         if (status != 0)
                 return status;
-        if (words_result(&words) < 0)
-                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s",
-                                strerror(-words_result(&words)));
         return supervise(words.list, &passed, handover, launcher);
 }
 
@@ -275,7 +303,10 @@ static int run_conf(struct arguments *arguments, const char *launcher)
                 path = strdup(arguments->conf);
         else if (asprintf(&path, CONF_DIRECTORY "/%s" CONF_SUFFIX, arguments->vhost) < 0)
                 path = NULL;
-        vhost = arguments->vhost ? strdup(arguments->vhost) : vhost_of_conf(arguments->conf);
+        if (arguments->vhost)
+                vhost = strdup(arguments->vhost);
+        else if (arguments->conf)
+                vhost = vhost_of_conf(arguments->conf);
         if (!path || !vhost)
                 return log_fail(STATUS_SYSTEM, "cannot read a conf: %s", strerror(ENOMEM));
         status = check_vhost(vhost);
@@ -295,12 +326,7 @@ static int run_conf(struct arguments *arguments, const char *launcher)
                 status = compose_native(&words, &conf, launcher);
                 break;
         }
-        if (status != 0)
-                return status;
-        if (words_result(&words) < 0)
-                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s",
-                                strerror(-words_result(&words)));
-        return become(words.list);
+        return status != 0 ? status : become(&words);
 }
 
 int run(int argc, char **argv)

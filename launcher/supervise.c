@@ -141,7 +141,8 @@ static void on_container_event(enum container_event what, void *userdata)
 
         switch (what) {
         case CONTAINER_READY:
-                (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
+                if (!supervisor->stopping)
+                        (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
                 break;
         case CONTAINER_RELOADING:
                 (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading",

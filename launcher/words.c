@@ -124,11 +124,12 @@ static int split_one(const char **text, char *word)
 int words_split(struct words *words, const char *text)
 {
         _cleanup_free_ char *word = malloc(strlen(text) + 1);
-        int r;
 
         if (!word)
                 return -ENOMEM;
         for (;;) {
+                int r;
+
                 while (isspace((unsigned char)*text))
                         text++;
                 if (!*text)

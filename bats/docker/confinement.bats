@@ -11,7 +11,7 @@ teardown() {
   end_vhost_test
   if [ -e /etc/docker/daemon.json ]; then
     rm /etc/docker/daemon.json
-    systemctl restart docker
+    restart_docker
   fi
 }
 
@@ -72,10 +72,10 @@ lives() {
     echo dockremap:100000:65536 | tee -a /etc/subuid >>/etc/subgid
   }
   echo '{"userns-remap": "dockremap"}' >/etc/docker/daemon.json
-  systemctl restart docker
+  restart_docker
   load_image php # the remapped engine has a store of its own
   php_vhost --exit-idle-time=1s
   hello
-  is "$(docker top waker -eo uid,args | awk '/master process/ { print $1 }')" 100000 "uid of root"
+  is "$(docker top waker -eo pid,uid,args | awk '/master process/ { print $2 }')" 100000 "uid of root"
   lives
 }

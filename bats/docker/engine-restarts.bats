@@ -11,7 +11,7 @@ teardown() {
   end_vhost_test
   if [ -e /etc/docker/daemon.json ]; then
     rm /etc/docker/daemon.json
-    systemctl restart docker
+    restart_docker
   fi
 }
 
@@ -46,23 +46,25 @@ teardown() {
 @test "the Docker daemon is restarted under load: nothing is lost" {
   php_vhost --exit-idle-time=1min
   start_load 8
-  systemctl restart docker
+  restart_docker
   wait_for is_waked
   load_lost_nothing
 }
 
-@test "with live-restore, the container outlives the daemon and its client, and still falls asleep" {
+# Without --rm: with it, Docker 20.10 kills a running container when the daemon comes back.
+@test "with live-restore, the container outlives the daemon, falls asleep, and wakes again" {
   local container
   echo '{"live-restore": true}' >/etc/docker/daemon.json
-  systemctl restart docker
-  php_vhost --exit-idle-time=3s
+  restart_docker
+  docker_run=${docker_run/ --rm/}
+  php_vhost --exit-idle-time=6s
   hello
   container=$(docker ps -q)
-  systemctl restart docker
-  wait_for logged 'the container lives on'
+  restart_docker
   contains "$(hello)" hello
   is "$(docker ps -q)" "$container" "another container answered"
   wait_for is_asleep
   is "$(exit_status)" 0
-  wait_for nothing_runs
+  wait_for no_container
+  contains "$(hello)" hello "after its sleep"
 }

@@ -22,18 +22,34 @@ teardown() { end_vhost_test; }
   load_lost_nothing
 }
 
+@test "a stop in the middle of a reload is not lost" {
+  local n
+  php_vhost --exit-idle-time=1min
+  start_load 6
+  for n in 1 2 3 4 5; do
+    kill -HUP "$(master_of_service)"
+    timeout 10 systemctl stop "$service" || fail "stop $n was lost"
+    is "$(systemctl show -P Result "$service")" success "stop $n"
+    wait_for is_waked # by the load
+  done
+  load_lost_nothing
+}
+
 @test "docker stop and docker kill -s USR2 under load lose nothing" {
   local n
   vhost --stop-signal SIGQUIT --entrypoint "$launcher" php --exit-idle-time=1min -- php-fpm
   start_load 6
   for n in 1 2 3; do
     docker kill -s USR2 waker >/dev/null
+    wait_for logged_times "$n" 'using inherited socket'
     docker stop -t 60 waker >/dev/null
     wait_for is_waked
     wait_for docker inspect waker
   done
   load_lost_nothing
 }
+
+logged_times() { [ "$(log_of_test | grep -c -- "$2")" -ge "$1" ]; }
 
 @test "the service ends with the running request, and with status 0" {
   echo '<?php sleep(2); echo "slept";' >/srv/www/waker/sleep.php

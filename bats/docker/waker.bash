@@ -26,7 +26,7 @@ log_of_test() { journal_of "$service" "--after-cursor=$cursor"; }
 
 end_vhost_test() {
   local id
-  [ -n "${BATS_TEST_COMPLETED:-}" ] || log_of_test
+  [ -n "${BATS_TEST_COMPLETED:-}" ] || log_of_test | grep -v '" 200$'
   systemctl stop waker.socket "$service" 2>/dev/null || true
   for id in $(docker ps -aq 2>/dev/null); do
     docker rm -f "$id" >/dev/null
@@ -87,3 +87,9 @@ status_text() { systemctl show -P StatusText "$service"; }
 says() { [ "$(status_text)" = "$1" ]; }
 logged() { log_of_test | grep -Fq -- "$1"; }
 exit_status() { systemctl show -P ExecMainStatus "$service"; }
+
+# Also when that has been done too often for systemd's taste.
+restart_docker() {
+  systemctl reset-failed docker.service docker.socket 2>/dev/null || true
+  systemctl restart docker
+}
