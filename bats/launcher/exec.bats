@@ -175,6 +175,19 @@ drain-limit 2000000"
   [ "$(awk '{ print length }' "$dir/help" | sort -n | tail -n 1)" -le 80 ] || fail 'lines are too long'
 }
 
+@test "the man page has every option, variable and exit status" {
+  local page=$tree/man/fpm-launcher.1 word
+  for word in $("$launcher" --help | grep -o -- '^  --[a-z0-9-]*' | tr -d ' '); do
+    has_line "$page" "^\.It Fl -${word#--}( |\$)" || fail "no $word"
+  done
+  for word in $("$launcher" --help | grep -o 'FPM_WAKER_[A-Z0-9_]*'); do
+    has_line "$page" "^\.It Ev $word\$" || fail "no $word"
+  done
+  for word in 1 2 3 4 5 6 126 127; do
+    has_line "$page" "^\.It $word\$" || fail "no exit status $word"
+  done
+}
+
 @test "help that cannot be printed is no success" {
   says 1 'cannot print the help: No space left on device' sh -c '"$0" --help >/dev/full' "$launcher"
   says 1 'cannot print the version: No space left on device' \
