@@ -47,8 +47,8 @@ end_test() {
     for log in "${dir:-/nonexistent}"/*.log; do
       [ ! -s "$log" ] || { echo "--- ${log##*/}" && tail -n 50 "$log"; }
     done
-    [ "$in_bed" = no ] || journalctl -q -o short-precise --no-hostname --no-pager -n 40 \
-      --since "${test_began:-now}" -u 'fpm-waker*' || true
+    [ "$in_bed" = no ] || journalctl -q -o short-precise --no-hostname --no-pager -n 20 \
+      --since "${test_began:-now}" -u 'fpm-waker*' 2>/dev/null || true
   fi
   [ -z "${dir:-}" ] || rm -rf "$dir"
   dir=
@@ -81,14 +81,14 @@ is() {
 contains() {
   case $1 in
     *"$2"*) ;;
-    *) fail "${3:-text is missing}" "  expected somewhere: $2" "  actual: $1" ;;
+    *) fail "${3:-text is missing}" "  expected somewhere: $2" "  actual: ${1:0:2000}" ;;
   esac
 }
 
 # lacks TEXT PART MESSAGE
 lacks() {
   case $1 in
-    *"$2"*) fail "${3:-unwanted text}" "  not expected: $2" "  actual: $1" ;;
+    *"$2"*) fail "${3:-unwanted text}" "  not expected: $2" "  actual: ${1:0:2000}" ;;
   esac
 }
 
@@ -134,10 +134,10 @@ run_in_bed() {
   fi
 }
 
-# What a unit has written to the journal since the test began (or in all).
+# journal_of UNIT [OPTION...]: what a unit has logged since the test began.
 journal_of() {
   journalctl --sync 2>/dev/null || true
-  journalctl -q -o cat --no-pager -u "$1" "${@:2}"
+  journalctl -q -o cat --no-pager --since "$test_began" -u "$1" "${@:2}"
 }
 
 # docker_vhost NAME IMAGE [LINE...]: sets up a vhost as an administrator does; LINEs are for its

@@ -30,6 +30,7 @@ sleeps_and_wakes() {
     is "$(queue_length "$socket")" 0
     is "$(backlog "$socket")" 4096
   done
+  lacks "$(journal_of fpm-waker@shape.service)" ERROR
 }
 
 who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents("/proc/1/comm")), "\n";'

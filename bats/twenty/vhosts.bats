@@ -77,5 +77,5 @@ ask() { request "$(vhost_socket "$1")" /var/www/html/index.php --timeout=60; }
     wait_for -t 60 sleeps "$name"
   done
   is "$(docker ps --all --quiet)" ''
-  is "$(pgrep -cf 'php-fpm|fpm-waker|fpm-launcher|containerd-shim' || true)" 0
+  is "$(pgrep -lx 'php-fpm.*|fpm-waker|fpm-launcher|containerd-shim' || true)" ''
 }
