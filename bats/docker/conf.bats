@@ -115,7 +115,7 @@ wrong() {
   conf 'Engine=podman' 'Image=php'
   run_conf
   is "$status" 42 "$(cat "$dir/waker.log")"
-  contains "$(xargs <"$dir/waker.log")" 'podman run --rm --replace --name=fpm-waker-site'
+  contains "$(xargs <"$dir/waker.log")" 'podman run --detach --rm --replace --name=fpm-waker-site'
   contains "$(xargs <"$dir/waker.log")" \
     '--entrypoint=/fpm-waker/fpm-launcher php --exit-idle-time=5min -- php-fpm'
 

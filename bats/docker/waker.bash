@@ -48,7 +48,7 @@ vhost() {
     SocketGroup=www-data FileDescriptorName=www >/run/systemd/system/waker.socket
   printf '%s\n' '[Unit]' StartLimitIntervalSec=0 '[Service]' Type=notify NotifyAccess=main \
     KillMode=mixed TimeoutStopSec=100 RuntimeDirectory=fpm-waker-handover/waker \
-    RuntimeDirectoryMode=0711 'ExecReload=kill -HUP $MAINPID' \
+    RuntimeDirectoryMode=0711 'ExecReload=kill -HUP $MAINPID' 'ExecReload=sleep 0.1' \
     "ExecStart=/usr/bin/fpm-waker run -- $docker_run $quoted" >/run/systemd/system/waker.service
   systemctl daemon-reload
   systemctl start waker.socket
