@@ -1,0 +1,66 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# A vhost in a rootful podman container: fpm-waker-podman@.socket and .service, and a Quadlet.
+
+load ../helpers
+load podman
+
+owner=root
+
+setup_file() {
+  prepare_podman
+}
+
+setup() {
+  start_test
+  began=$EPOCHREALTIME
+}
+
+teardown() {
+  remove_podman_vhost
+  end_test
+}
+
+@test "rootful: a vhost wakes, serves, sleeps and wakes; the socket stays as it was" {
+  podman_vhost ExitIdleTime=1s
+  cycles
+}
+
+@test "rootful: no network, no new privileges, nothing leaks to programs that PHP starts" {
+  podman_vhost ExitIdleTime=infinity
+  no_network_and_no_leak
+}
+
+@test "rootful: systemctl stop waits for the running request" {
+  podman_vhost ExitIdleTime=infinity
+  stop_waits_for_request
+}
+
+@test "rootful: a container that fails at each start, once repaired, serves the next request" {
+  podman_vhost ExitIdleTime=infinity
+  crash_and_repair "$conf"
+}
+
+# Quadlet came with podman 4.4, Entrypoint= with 5.0: trixie has them, bookworm has not.
+if [ -e /usr/libexec/podman/quadlet ]; then
+  @test "rootful: a Quadlet takes the place of the service, with the same socket" {
+    quadlet_vhost 1s
+    contains "$(manager show -P FragmentPath "$unit.service")" generator
+    cycles
+  }
+
+  @test "rootful: a Quadlet has no network, no new privileges, and nothing leaks" {
+    quadlet_vhost infinity
+    no_network_and_no_leak
+  }
+
+  @test "rootful: systemctl stop of a Quadlet waits for the running request" {
+    quadlet_vhost infinity
+    stop_waits_for_request
+  }
+
+  @test "rootful: a Quadlet that fails at each start, once repaired, serves the next request" {
+    quadlet_vhost infinity
+    crash_and_repair "$quadlet"
+  }
+fi

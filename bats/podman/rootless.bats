@@ -1,0 +1,66 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# A vhost in a rootless podman container: fpm-waker-podman@.socket and .service, and a Quadlet.
+
+load ../helpers
+load podman
+
+owner=user
+
+setup_file() {
+  prepare_podman
+}
+
+setup() {
+  start_test
+  began=$EPOCHREALTIME
+}
+
+teardown() {
+  remove_podman_vhost
+  end_test
+}
+
+@test "rootless: a vhost wakes, serves, sleeps and wakes; the socket stays as it was" {
+  podman_vhost ExitIdleTime=1s
+  cycles
+}
+
+@test "rootless: no network, no new privileges, nothing leaks to programs that PHP starts" {
+  podman_vhost ExitIdleTime=infinity
+  no_network_and_no_leak
+}
+
+@test "rootless: systemctl stop waits for the running request" {
+  podman_vhost ExitIdleTime=infinity
+  stop_waits_for_request
+}
+
+@test "rootless: a container that fails at each start, once repaired, serves the next request" {
+  podman_vhost ExitIdleTime=infinity
+  crash_and_repair "$conf"
+}
+
+# Quadlet came with podman 4.4, Entrypoint= with 5.0: trixie has them, bookworm has not.
+if [ -e /usr/libexec/podman/quadlet ]; then
+  @test "rootless: a Quadlet takes the place of the service, with the same socket" {
+    quadlet_vhost 1s
+    contains "$(manager show -P FragmentPath "$unit.service")" generator
+    cycles
+  }
+
+  @test "rootless: a Quadlet has no network, no new privileges, and nothing leaks" {
+    quadlet_vhost infinity
+    no_network_and_no_leak
+  }
+
+  @test "rootless: systemctl stop of a Quadlet waits for the running request" {
+    quadlet_vhost infinity
+    stop_waits_for_request
+  }
+
+  @test "rootless: a Quadlet that fails at each start, once repaired, serves the next request" {
+    quadlet_vhost infinity
+    crash_and_repair "$quadlet"
+  }
+fi
