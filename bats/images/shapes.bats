@@ -30,7 +30,7 @@ sleeps_and_wakes() {
     is "$(queue_length "$socket")" 0
     is "$(backlog "$socket")" 4096
   done
-  lacks "$(journal_of fpm-waker@shape.service)" ERROR
+  is "$(journal_of fpm-waker@shape.service | grep -m1 -E 'ERROR|WARNING')" ''
 }
 
 who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents("/proc/1/comm")), "\n";'
@@ -59,7 +59,9 @@ who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents(
 }
 
 @test "wordpress:fpm installs into its empty volume" {
-  docker_vhost shape wordpress Command='docker-entrypoint.sh php-fpm' ExitIdleTime=1s
+  # What fpm-waker.conf(5) says for an image that installs its files as root.
+  docker_vhost shape wordpress Command='docker-entrypoint.sh php-fpm' ExitIdleTime=1s \
+    EngineOption=--cap-add=CHOWN EngineOption=--cap-add=DAC_OVERRIDE EngineOption=--cap-add=FOWNER
   is "$(ls /srv/www/shape)" ''
   sleeps_and_wakes /var/www/html/index.php 'WordPress 6.0, running in /var/www/html'
   is "$(stat -c %U /srv/www/shape /srv/www/shape/index.php | sort -u)" www-data

@@ -79,7 +79,7 @@ same() {
       "$@" "http://127.0.0.1:$port$path"
     # The time of the answer may differ, and what phpinfo() says of the time.
     sed -i '/^Date: /d' "$dir/$port.head"
-    sed -E -i '/REQUEST_TIME/s/[0-9.]+/T/g' "$dir/$port.body"
+    sed -E -i '/REQUEST_TIME|>Start time </s/[0-9.]+/T/g' "$dir/$port.body"
   done
   compare 8081 8082
   compare 8083 8084
