@@ -101,13 +101,11 @@ END
 }
 
 @test "spawn-fcgi on TCP" {
-  local tcp before
-  started+=("$(VHOST_DIRECTORY=$dir "$holder" serve "$dir/holder.tcp" tcp=127.0.0.1:0)")
-  tcp=$("$holder" show "$dir/holder.tcp" | cut -d' ' -f2)
+  local before
+  hold_tcp
   before=$(look "$tcp")
-  start server env "VHOST_DIRECTORY=$dir" "$holder" run "$dir/holder.tcp" "$launcher" \
-    "--preload=$shim" -- spawn-fcgi -n -a 127.0.0.1 -p "${tcp##*:}" -- "$(command -v php-cgi)"
-  server=$pid
+  run_server "$dir/holder.tcp" "$launcher" "--preload=$shim" -- \
+    spawn-fcgi -n -a 127.0.0.1 -p "${tcp##*:}" -- "$(command -v php-cgi)"
   is "$(body "$tcp" "$hello")" hello
   end TERM
   is "$(look "$tcp")" "$before"

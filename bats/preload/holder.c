@@ -5,12 +5,12 @@
  *   holder serve [--backlog=N] CONTROL [NAME=ADDRESS...]
  *           Opens the sockets, prints its own pid, and stays in the background as their holder.
  *           ADDRESS is /path, 127.0.0.1:PORT or [::1]:PORT, where PORT 0 lets the kernel choose.
- *   holder run [--nonblock] [--fd0] [--no-names] CONTROL COMMAND [ARG...]
+ *   holder run [--nonblock] [--fd0] [--no-names] [--tell=FILE] CONTROL COMMAND [ARG...]
  *           Becomes COMMAND with the sockets passed as systemd passes them: from descriptor 3 on,
  *           blocking, with LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES; or the first as descriptor 0.
- *           It has no other descriptors beyond 2. With - as CONTROL, no socket is passed.
- *   holder show CONTROL
- *           Prints a line for each socket: name, address, inode, and what became of its blocking.
+ *           It has no other descriptors beyond 2, and ignores no signal. With - as CONTROL, no
+ * socket is passed. holder show CONTROL Prints a line for each socket: name, address, inode, and
+ * what became of its blocking.
  *
  * A test that wants to know what a server did to its socket asks the holder: its descriptors are
  * older than every server and outlive it.
@@ -21,6 +21,7 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -310,6 +311,7 @@ static int run(int argc, char *argv[])
 {
         struct sockets sockets;
         bool nonblock = false, fd0 = false, names = true;
+        const char *tell = NULL;
 
         for (; argc > 0 && strncmp(argv[0], "--", 2) == 0; argc--, argv++)
                 if (strcmp(argv[0], "--nonblock") == 0)
@@ -318,10 +320,16 @@ static int run(int argc, char *argv[])
                         fd0 = true;
                 else if (strcmp(argv[0], "--no-names") == 0)
                         names = false;
+                else if (strncmp(argv[0], "--tell=", strlen("--tell=")) == 0)
+                        tell = argv[0] + strlen("--tell=");
                 else
                         return EXIT_FAILURE;
         if (argc < 2)
                 return EXIT_FAILURE;
+
+        /* A shell makes its background commands ignore these two; systemd does no such thing. */
+        (void)signal(SIGINT, SIG_DFL);
+        (void)signal(SIGQUIT, SIG_DFL);
 
         sockets.n = 0;
         if (strcmp(argv[0], "-") != 0)
@@ -345,6 +353,8 @@ static int run(int argc, char *argv[])
                 if (names)
                         (void)setenv("LISTEN_FDNAMES", sockets.names, 1);
         }
+        if (tell && close(open(tell, O_WRONLY | O_CREAT | O_CLOEXEC, 0666)) < 0)
+                die("cannot make %s", tell);
         (void)execvp(argv[1], argv + 1);
         die("cannot run %s", argv[1]);
 }

@@ -11,7 +11,7 @@ teardown() { end_vhost; }
 
 # Twenty in a row under load: nothing lost, the same process, one listener of its own.
 twenty() {
-  local n before descriptors
+  local before descriptors
   configure www "$www" "$@"
   before=$(look "$www" | sed 's/queued.*//')
   serve
@@ -19,7 +19,7 @@ twenty() {
   descriptors=$(listeners_of "$server" "$www")
   is "$(awk '$1 < 100' <<<"$descriptors" | wc -l)" 1 "$descriptors"
   load_begin "$www" "$hello"
-  for n in {1..20}; do
+  for _ in {1..20}; do
     reload
   done
   load_end
@@ -50,13 +50,12 @@ twenty() {
 
 @test "twenty under load that keeps its connections" {
   hold www=unix
-  local n
   configure www "$www" 'pm.max_children = 5'
   serve
   is_up "$www"
   load_begin "$www" "$hello"
   start keeper "$fastcgi" --keep-conn --requests=1000000 --timeout=30 "$www" "$hello"
-  for n in {1..20}; do
+  for _ in {1..20}; do
     reload
   done
   load_end
@@ -65,12 +64,11 @@ twenty() {
 
 @test "signals that come faster than reloads" {
   hold www=unix
-  local n
   configure www "$www"
   serve
   is_up "$www"
   load_begin "$www" "$hello"
-  for n in {1..50}; do
+  for _ in {1..50}; do
     kill -USR2 "$server"
     sleep 0.01
   done
@@ -81,13 +79,13 @@ twenty() {
 }
 
 @test "a reload that adds a pool, drops it, and adds it again" {
-  local before round
+  local before
   hold one=unix two=unix
   before=$(look "$one" && look "$two")
   configure one "$one"
   serve
   is "$(body "$one" "$who")" one
-  for round in 1 2; do
+  for _ in 1 2; do
     configure two "$two"
     reload
     is "$(body "$one" "$who")" one

@@ -156,8 +156,8 @@ is_taken() { [ "$(accepted)" -gt "$1" ]; }
   for signal in QUIT TERM; do
     reconfigure www "$www"
     serve
-    start "client.$signal" "$fastcgi" --keep-conn --linger=60 "$www" "$hello"
-    wait_for has_line "$dir/client.$signal.log" hello
+    nap_begin "$signal" 0 --keep-conn --linger=60
+    is_up "$www"
     since=$(now_ms)
     end "$signal"
     is "$status" 0
@@ -218,6 +218,7 @@ is_taken() { [ "$(accepted)" -gt "$1" ]; }
     esac
     is "$status" 0
     serve
+    wait_for is_ready $((n + 1)) # before that, a signal just ends the program
   done
   load_end
 }
@@ -234,6 +235,7 @@ is_taken() { [ "$(accepted)" -gt "$1" ]; }
     end QUIT
     is "$status" 0
     serve
+    wait_for is_ready $((n + 1))
   done
   load_end
 }

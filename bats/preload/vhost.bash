@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154 # $dir, $build, $pid and others come from ../helpers.bash
+# shellcheck shell=bash
+# $dir, $build, $pid and others come from ../helpers.bash; tests use $client, $tcp and others.
+# shellcheck disable=SC2154,SC2034
 #
 # For the tests of the preload suite: passed sockets that outlive every run of the server, and
 # php-fpm under fpm-launcher on them. A test is mostly
@@ -21,7 +23,6 @@ if [ "$in_bed" = yes ]; then
   launcher=/usr/bin/fpm-launcher
   shim=/usr/lib/fpm-waker/libfpm-waker.so
 fi
-export holder counting launcher shim
 
 start_vhost() {
   start_test
@@ -48,7 +49,6 @@ if (!($_GET['late'] ?? false))
     echo "slept\n";
 END
   )
-  export hello who nap
 }
 
 # Kills all that this test has left: holder, server, workers, watchdog.
@@ -97,6 +97,12 @@ hold() {
   done < <("$holder" show "$dir/holder")
 }
 
+# hold_tcp: one more holder, of a TCP socket only, with the control socket $dir/holder.tcp. Sets $tcp.
+hold_tcp() {
+  started+=("$(VHOST_DIRECTORY=$dir "$holder" serve "$dir/holder.tcp" tcp=127.0.0.1:0)")
+  tcp=$("$holder" show "$dir/holder.tcp" | cut -d' ' -f2)
+}
+
 # look ADDRESS: everything about a passed socket that no server may change: its backlog, how many
 # connections wait in it, and for a path inode, type, owner, mode and ACL.
 look() {
@@ -118,7 +124,7 @@ reconfigure() {
 }
 
 # serve [OPTION...] [-- COMMAND...]: runs fpm-launcher OPTIONS -- COMMAND, default php-fpm in the
-# foreground. Sets $server. Does not wait: requests queue in the passed socket.
+# foreground. Sets $server. Does not wait until it is up: requests queue in the passed socket.
 # $holder_options are words for `holder run`.
 serve() {
   local options=()
@@ -129,16 +135,22 @@ serve() {
   shift || true
   [ $# -gt 0 ] || set -- "$server_binary" -F -y "$dir/php-fpm.conf"
   # shellcheck disable=SC2086 # words
-  start server env "VHOST_DIRECTORY=$dir" "$holder" run ${holder_options:-} "$dir/holder" \
-    "$launcher" "--preload=$shim" "${options[@]}" -- "$@"
+  run_server ${holder_options:-} "$dir/holder" "$launcher" "--preload=$shim" "${options[@]}" -- "$@"
+}
+
+# run_server WORDS...: words of `holder run`. Sets $server. From then on signals reach the command:
+# before, bash would have it ignore some.
+run_server() {
+  rm -f "$dir/began"
+  start server env "VHOST_DIRECTORY=$dir" "$holder" run "--tell=$dir/began" "$@"
   server=$pid
+  wait_for test -e "$dir/began"
 }
 
 # serve_bare [COMMAND...]: the same server without fpm-waker; its sockets are its own.
 serve_bare() {
   [ $# -gt 0 ] || set -- "$server_binary" -F -y "$dir/php-fpm.conf"
-  start server env "VHOST_DIRECTORY=$dir" "$holder" run - "$@"
-  server=$pid
+  run_server - "$@"
 }
 
 # Waits for the end of the run. Its exit status is in $status.
