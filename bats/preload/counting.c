@@ -16,6 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* glibc's addresses are transparent unions of all kinds, which a plain pointer matches only almost. */
+#pragma GCC diagnostic ignored "-Wpedantic"
+
 static char file[PATH_MAX];
 
 /* The environment is read once, at load: php-fpm's workers clear it. */
