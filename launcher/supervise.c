@@ -16,9 +16,9 @@
 
 #define USEC_PER_SEC UINT64_C(1000000)
 
-/* A container that is just being created gets so long to come to us and be turned away; then the
- * client gets SIGTERM, and after the same time SIGKILL. */
-#define START_PATIENCE_USEC (10 * USEC_PER_SEC)
+/* After a stop, a container that is just being created gets so long to come to us and be turned
+ * away, and one that has ended to be removed; then the client gets SIGTERM, and later SIGKILL. */
+#define CLIENT_PATIENCE_USEC (10 * USEC_PER_SEC)
 
 struct supervisor {
         sd_event *event;
@@ -183,18 +183,19 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
 
 /* --- the service manager's signals --------------------------------------------------------- */
 
-static int on_start_patience_over(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_client_patience_over(sd_event_source *source, uint64_t usec, void *userdata)
 {
         struct supervisor *supervisor = userdata;
 
         (void)usec;
-        if (supervisor->container || !client_is_running(supervisor->client))
-                return 0;
-        log_line("%s does not come to an end: signal %d", supervisor->engine,
-                 supervisor->terminate_signal);
-        client_kill(supervisor->client, supervisor->terminate_signal);
-        supervisor->terminate_signal = SIGKILL;
-        (void)sd_event_source_set_time_relative(source, START_PATIENCE_USEC);
+        /* container_stop() limits the time of a living container. */
+        if (!supervisor->container) {
+                log_line("%s does not come to an end: signal %d", supervisor->engine,
+                         supervisor->terminate_signal);
+                client_kill(supervisor->client, supervisor->terminate_signal);
+                supervisor->terminate_signal = SIGKILL;
+        }
+        (void)sd_event_source_set_time_relative(source, CLIENT_PATIENCE_USEC);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
 }
@@ -218,7 +219,8 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
          */
         client_give_up(supervisor->client);
         r = sd_event_add_time_relative(supervisor->event, &supervisor->patience, CLOCK_MONOTONIC,
-                                       START_PATIENCE_USEC, 0, on_start_patience_over, supervisor);
+                                       CLIENT_PATIENCE_USEC, 0, on_client_patience_over,
+                                       supervisor);
         if (r < 0)
                 log_line("cannot limit the time to stop: %s", strerror(-r));
         return 0;

@@ -19,18 +19,7 @@ teardown() { end_test; }
 
 conf() { printf '%s\n' "$@" >"$dir/site.conf"; }
 
-# A shell cannot make a listening socket: systemd-socket-activate does, and starts the command when
-# somebody connects. Sets $status; the command's output is in $dir/waker.log.
-run_conf() {
-  rm -f "$dir/waker.log"
-  start waker env "PATH=$dir/bin:$PATH" systemd-socket-activate -l "$dir/socket" -E PATH \
-    fpm-waker run --conf="$dir/site.conf" --handover="$dir/run/handover" "$@"
-  wait_for test -S "$dir/socket"
-  socat -u OPEN:/dev/null "UNIX-CONNECT:$dir/socket"
-  status=0
-  wait "$pid" || status=$?
-  rm -f "$dir/socket"
-}
+run_conf() { run_activated --conf="$dir/site.conf"; }
 
 # wrong LINES... MESSAGE: this conf has this error.
 wrong() {

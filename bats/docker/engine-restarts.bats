@@ -57,13 +57,13 @@ teardown() {
   echo '{"live-restore": true}' >/etc/docker/daemon.json
   restart_docker
   docker_run=${docker_run/ --rm/}
-  php_vhost --exit-idle-time=6s
+  php_vhost --exit-idle-time=20s
   hello
   container=$(docker ps -q)
   restart_docker
   contains "$(hello)" hello
   is "$(docker ps -q)" "$container" "another container answered"
-  wait_for is_asleep
+  wait_for -t 60 is_asleep
   is "$(exit_status)" 0
   wait_for no_container
   contains "$(hello)" hello "after its sleep"

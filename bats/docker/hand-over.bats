@@ -20,8 +20,8 @@ teardown() { end_vhost_test; }
 
 is_served() { [ -S "$handover" ]; }
 
-# say BYTES...: one message on the hand-over socket, then waits for the other side to hang up.
-say() { printf "$@" | socat -t 8 - "UNIX-CONNECT:$handover,type=5"; }
+# say BYTES: one message on the hand-over socket, then waits for the other side to hang up.
+say() { printf %b "$1" | socat -t 8 - "UNIX-CONNECT:$handover,type=5"; }
 
 refusals() { log_of_test | grep -c "refused process .*: $1\$" || true; }
 

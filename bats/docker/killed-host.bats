@@ -9,13 +9,13 @@ setup() { start_vhost_test; }
 teardown() { end_vhost_test; }
 
 @test "SIGKILL of fpm-waker under load loses nothing, and the vhost goes on" {
-  local n pid
+  local waker killed=0
   php_vhost --exit-idle-time=1min
   start_load 8
-  for n in 1 2 3 4; do
-    pid=$(master_of_service)
-    kill -KILL "$pid"
-    wait_for is_gone "$pid"
+  while [ $((killed += 1)) -le 4 ]; do
+    waker=$(master_of_service)
+    kill -KILL "$waker"
+    wait_for is_gone "$waker"
     wait_for is_waked
   done
   load_lost_nothing

@@ -16,12 +16,12 @@ teardown() {
 # fails_with STATUS TEXT: the next start of the service does.
 fails_with() {
   local before
-  before=$(socket_identity "$socket"; backlog "$socket")
+  before=$(socket_as_it_is)
   systemctl start "$service" 2>/dev/null && fail "it started"
   is "$(exit_status)" "$1"
   is "$(log_of_test | grep -c "^fpm-waker: ")" 1 "lines of fpm-waker: $(log_of_test)"
   contains "$(log_of_test | grep '^fpm-waker: ')" "$2"
-  is "$(socket_identity "$socket"; backlog "$socket")" "$before" "the socket"
+  is "$(socket_as_it_is)" "$before" "the socket"
   is "$(queue_length "$socket")" 0 "connections in the queue"
 }
 

@@ -11,7 +11,7 @@ teardown() { end_vhost_test; }
 @test "the first request starts the container, the second finds it, idleness ends it" {
   local before cycle first
   php_vhost --exit-idle-time=500ms
-  before=$(socket_identity "$socket"; backlog "$socket")
+  before=$(socket_as_it_is)
   nothing_runs || fail "a container runs before the first request"
 
   for cycle in 1 2 3; do
@@ -22,7 +22,7 @@ teardown() { end_vhost_test; }
     wait_for is_asleep
     nothing_runs || fail "cycle $cycle: the container is still there"
     is "$(exit_status)" 0 "cycle $cycle: exit status after idleness"
-    is "$(socket_identity "$socket"; backlog "$socket")" "$before" "cycle $cycle: the socket changed"
+    is "$(socket_as_it_is)" "$before" "cycle $cycle: the socket changed"
   done
 }
 

@@ -21,8 +21,11 @@ start_vhost_test() {
   cursor=$(journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p')
 }
 
-# What the service has written to the journal since the test began.
-log_of_test() { journal_of "$service" "--after-cursor=$cursor"; }
+# What the service has written to the journal since the test began: exactly, since lines are counted.
+log_of_test() {
+  journalctl --sync
+  journalctl -q -o cat --no-pager -u "$service" "--after-cursor=$cursor"
+}
 
 end_vhost_test() {
   local id
@@ -78,6 +81,12 @@ load_lost_nothing() {
   matches "$(cat "$dir/load.log")" '^ok [1-9][0-9]* lost 0' "requests were lost"
 }
 
+# What no start and no stop may change.
+socket_as_it_is() {
+  socket_identity "$socket"
+  backlog "$socket"
+}
+
 is_waked() { is_state "$service" active; }
 is_asleep() { is_state "$service" inactive; }
 has_failed() { is_state "$service" failed; }
@@ -92,4 +101,18 @@ exit_status() { systemctl show -P ExecMainStatus "$service"; }
 restart_docker() {
   systemctl reset-failed docker.service docker.socket 2>/dev/null || true
   systemctl restart docker
+}
+
+# run_activated WORD...: `fpm-waker run` with a passed socket, outside of a unit; programs in
+# $dir/bin are found first. Sets $status; the output is in $dir/waker.log. (A shell cannot make a
+# listening socket: systemd-socket-activate does, and starts the command when somebody connects.)
+run_activated() {
+  rm -f "$dir/waker.log"
+  start waker env "PATH=$dir/bin:$PATH" systemd-socket-activate -l "$dir/socket" -E PATH \
+    -E "NOTIFY_SOCKET=$dir/notify" fpm-waker run --handover="$dir/run/handover" "$@"
+  wait_for test -S "$dir/socket"
+  socat -u OPEN:/dev/null "UNIX-CONNECT:$dir/socket"
+  status=0
+  wait "$pid" || status=$?
+  rm -f "$dir/socket"
 }
