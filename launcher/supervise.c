@@ -20,6 +20,12 @@
  * away, and one that has ended to be removed; then the client gets SIGTERM, and later SIGKILL. */
 #define CLIENT_PATIENCE_USEC (10 * USEC_PER_SEC)
 
+/*
+ * A service that dies while a command of ExecReload= still runs, and has said RELOADING=1, stays in
+ * its reload until systemd 257 loses its patience: all start timeout long, deaf to its socket.
+ */
+#define RELOAD_COMMAND_USEC USEC_PER_SEC
+
 struct supervisor {
         sd_event *event;
         const struct passed *passed;
@@ -30,6 +36,7 @@ struct supervisor {
         struct container *container; /* NULL: none lives */
         sd_event_source *patience;
 
+        uint64_t reload_usec; /* CLOCK_MONOTONIC when a reload began that is not done, else 0 */
         bool served;          /* a launcher has got the sockets */
         bool stopping;        /* we were told to */
         bool idle;            /* the container was told to stop because it was idle */
@@ -90,9 +97,25 @@ static int exit_status(const struct supervisor *supervisor)
         return status;
 }
 
+static int on_time_to_exit(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        const struct supervisor *supervisor = userdata;
+
+        (void)source;
+        (void)usec;
+        return sd_event_exit(supervisor->event, exit_status(supervisor));
+}
+
 static void finish(struct supervisor *supervisor)
 {
-        (void)sd_event_exit(supervisor->event, exit_status(supervisor));
+        uint64_t exit_usec =
+            supervisor->reload_usec > 0 ? supervisor->reload_usec + RELOAD_COMMAND_USEC : 0;
+        int r;
+
+        r = sd_event_add_time(supervisor->event, NULL, CLOCK_MONOTONIC, exit_usec, 1,
+                              on_time_to_exit, supervisor);
+        if (r < 0)
+                (void)sd_event_exit(supervisor->event, exit_status(supervisor));
 }
 
 /* --- the engine's client ------------------------------------------------------------------- */
@@ -141,12 +164,14 @@ static void on_container_event(enum container_event what, void *userdata)
 
         switch (what) {
         case CONTAINER_READY:
+                supervisor->reload_usec = 0;
                 if (!supervisor->stopping)
                         (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
                 break;
         case CONTAINER_RELOADING:
+                supervisor->reload_usec = gate_now_usec();
                 (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading",
-                                 gate_now_usec());
+                                 supervisor->reload_usec);
                 break;
         case CONTAINER_IDLE:
                 supervisor->idle = true;
