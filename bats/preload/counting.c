@@ -16,7 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* glibc's addresses are transparent unions of all kinds, which a plain pointer matches only almost. */
+/* glibc's addresses are transparent unions of all kinds, which a plain pointer matches only almost.
+ */
 #pragma GCC diagnostic ignored "-Wpedantic"
 
 static char file[PATH_MAX];

@@ -102,7 +102,7 @@ ended_after() {
 @test "not while a client has connected and is silent" {
   local pm
   for pm in static ondemand; do
-    reconfigure www "$www" "pm = $pm" 'pm.process_idle_timeout = 1s'
+    reconfigure www "$www" "pm = $pm" 'pm.process_idle_timeout = 10s'
     serve --exit-idle-time=1s
     is "$(body "$www" "$who" --pause=3)" www "$pm"
     ended_after "$(now_ms)"

@@ -86,6 +86,26 @@ works() {
   wait "$client"
 }
 
+@test "ondemand and dynamic: a worker whose client is still silent is not killed as idle" {
+  # php-fpm by itself counts it as idle until the first byte: it sends SIGQUIT, then SIGKILL.
+  local client clients=() n
+  hold www=unix
+  for n in ondemand dynamic; do
+    reconfigure www "$www" "${ondemand[@]}" "pm = $n" 'pm.start_servers = 1' \
+      'pm.min_spare_servers = 1' 'pm.max_spare_servers = 1'
+    serve
+    is_up "$www"
+    for n in 1 2 3; do
+      start "client.$n" "$fastcgi" --pause=4 "$www" "$hello"
+      clients+=("$pid")
+    done
+    for client in "${clients[@]}"; do wait "$client"; done
+    clients=()
+    is "$(grep -c SIGKILL "$dir/php-fpm.log")" 0
+    end QUIT
+  done
+}
+
 # A stopped process on which a signal waits: SIGQUIT (3) or SIGKILL has ended it.
 is_told_to_go() {
   local pending
