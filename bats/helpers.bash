@@ -134,10 +134,13 @@ run_in_bed() {
   fi
 }
 
-# journal_of UNIT [OPTION...]: what a unit has logged since the test began.
+# journal_of UNIT [OPTION...]: what a unit has logged since the test began, or as journalctl's
+# options say.
 journal_of() {
+  local range=(--since "$test_began")
+  [ $# -eq 1 ] || range=("${@:2}")
   journalctl --sync 2>/dev/null || true
-  journalctl -q -o cat --no-pager --since "$test_began" -u "$1" "${@:2}"
+  journalctl -q -o cat --no-pager -u "$1" "${range[@]}"
 }
 
 # docker_vhost NAME IMAGE [LINE...]: sets up a vhost as an administrator does; LINEs are for its
