@@ -88,10 +88,10 @@ works() {
 
 @test "ondemand and dynamic: a worker whose client is still silent is not killed as idle" {
   # php-fpm by itself counts it as idle until the first byte: it sends SIGQUIT, then SIGKILL.
-  local client clients=() n
+  local client clients=() n pm
   hold www=unix
-  for n in ondemand dynamic; do
-    reconfigure www "$www" "${ondemand[@]}" "pm = $n" 'pm.start_servers = 1' \
+  for pm in ondemand dynamic; do
+    reconfigure www "$www" "${ondemand[@]}" "pm = $pm" 'pm.start_servers = 1' \
       'pm.min_spare_servers = 1' 'pm.max_spare_servers = 1'
     serve
     is_up "$www"

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # $dir, $build, $pid and others come from ../helpers.bash; tests use $client, $tcp and others.
-# shellcheck disable=SC2154,SC2034
 #
 # For the tests of the preload suite: passed sockets that outlive every run of the server, and
 # php-fpm under fpm-launcher on them. A test is mostly
