@@ -9,7 +9,9 @@
 #
 # Where a suite runs: in a freshly booted bed (see bats/bed), once on bookworm and once on trixie,
 # as root, from this checkout at /srv/fpm-waker with what `make install` installs in place. A file
-# whose second line is `# bats file_tags=host` runs on this machine instead, out of build/.
+# whose second line is `# bats file_tags=host` runs on this machine instead, out of build/. A test
+# that needs what only one of the two has says so in the line before it, instead of being skipped:
+# `# bats test_tags=not-bookworm`.
 #
 # Variables for tests: $dir, an empty directory that everybody may enter (bats's own is root's
 # only), short enough for unix sockets; $tree, the checkout; $fastcgi, the client (bats/fastcgi.c).

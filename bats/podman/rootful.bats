@@ -42,25 +42,27 @@ teardown() {
 }
 
 # Quadlet came with podman 4.4, Entrypoint= with 5.0: trixie has them, bookworm has not.
-if [ -e /usr/libexec/podman/quadlet ]; then
-  @test "rootful: a Quadlet takes the place of the service, with the same socket" {
-    quadlet_vhost 1s
-    contains "$(manager show -P FragmentPath "$unit.service")" generator
-    cycles
-  }
+# bats test_tags=not-bookworm
+@test "rootful: a Quadlet takes the place of the service, with the same socket" {
+  quadlet_vhost 1s
+  contains "$(manager show -P FragmentPath "$unit.service")" generator
+  cycles
+}
 
-  @test "rootful: a Quadlet has no network, no new privileges, and nothing leaks" {
-    quadlet_vhost infinity
-    no_network_and_no_leak
-  }
+# bats test_tags=not-bookworm
+@test "rootful: a Quadlet has no network, no new privileges, and nothing leaks" {
+  quadlet_vhost infinity
+  no_network_and_no_leak
+}
 
-  @test "rootful: systemctl stop of a Quadlet waits for the running request" {
-    quadlet_vhost infinity
-    stop_waits_for_request
-  }
+# bats test_tags=not-bookworm
+@test "rootful: systemctl stop of a Quadlet waits for the running request" {
+  quadlet_vhost infinity
+  stop_waits_for_request
+}
 
-  @test "rootful: a Quadlet that fails at each start, once repaired, serves the next request" {
-    quadlet_vhost infinity
-    crash_and_repair "$quadlet"
-  }
-fi
+# bats test_tags=not-bookworm
+@test "rootful: a Quadlet that fails at each start, once repaired, serves the next request" {
+  quadlet_vhost infinity
+  crash_and_repair "$quadlet"
+}
