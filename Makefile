@@ -45,7 +45,7 @@ $(BUILD)/libfpm-waker.so: $(call objects,shim,$(preload_c))
 	$(CC) $(shim_link) -o $@ $^
 
 $(BUILD)/fpm-launcher: $(call objects,static,$(launcher_c) preload/gate.c)
-	$(CC) -static $(CFLAGS) $(link) -o $@ $^
+	$(CC) -static-pie $(CFLAGS) $(link) -o $@ $^
 
 $(BUILD)/fpm-waker: $(call objects,host,$(waker_c) preload/gate.c)
 	$(CC) -pie $(CFLAGS) $(link) -o $@ $^ -lsystemd
@@ -56,7 +56,7 @@ $(BUILD)/shim/%.o: %.c
 
 $(BUILD)/static/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(base) $(harden) $(CFLAGS) -c -o $@ $<
+	$(CC) $(base) $(harden) -fPIE $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/host/%.o: %.c
 	@mkdir -p $(@D)

@@ -331,6 +331,14 @@ static void take_up_all(void)
         }
 }
 
+void adopt_resume(void)
+{
+        shim.resumes = false;
+        gate_reset(&shim.gate); /* also if a daemon's former master still waits for this one */
+        shim_become_server();
+        take_up_all();
+}
+
 void adopt_at_load(void)
 {
         struct gate_page *page = shim.gate.page;
@@ -338,10 +346,7 @@ void adopt_at_load(void)
         uint32_t none = 0;
         int i;
 
-        if (atomic_load(&page->master) == pid) {
-                shim_become_server();
-                take_up_all();
-        }
+        shim.resumes = atomic_load(&page->master) == pid;
         if (!page->fd0 || (i = shim_identify(0)) < 0)
                 return;
         /* The first process is the server, and stays it through each exec. */

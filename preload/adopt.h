@@ -13,10 +13,17 @@
 #include <sys/types.h>
 
 /*
- * For the constructor: takes up again what this process had adopted before it executed itself (a
- * reload), and a passed socket that is at descriptor 0 already (--fd0).
+ * For the constructor: notes whether this process was the server before it executed itself (a
+ * reload), and adopts a passed socket that is at descriptor 0 already (--fd0).
  */
 void adopt_at_load(void);
+
+/*
+ * Takes up again what this process had adopted before a reload: there is no bind() then. Not in the
+ * constructor, since a server that is a daemon forks a new master first; when it sets its handler
+ * of SIGTERM, it is the master.
+ */
+void adopt_resume(void);
 
 /* A passed socket that came to this process under a number of its own, by exec or the like. */
 void adopt_inherited(int fd, uint32_t i);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "children.h"
 
+#include <unistd.h>
+
 #include "raw.h"
 #include "shim.h"
 #include "text.h"
-
-extern char **environ;
 
 #define OUR_NAME "libfpm-waker.so"
 
@@ -28,7 +28,7 @@ static void hide_descriptors(void)
         for (uint32_t i = 0; i < shim.n_listeners; i++)
                 close_to_programs(page->sockets[i].fd);
         /* Standard input stays open whatever it is: a program takes the next file for it else. */
-        for (int fd = 3; fd < SHIM_FDS_MAX; fd++)
+        for (int fd = 3; fd < shim.fds_end; fd++)
                 if (shim_listener(fd))
                         close_to_programs(fd);
 }

@@ -28,8 +28,9 @@ struct connection *connection_open(int fd, struct gate_slot *slot)
                         continue;
                 memset(connection, 0, sizeof(*connection));
                 connection->used = true;
+                connection->fd = fd;
                 connection->slot = slot;
-                shim.fds[fd] = (uint8_t)(SHIM_FD_CONNECTION + i);
+                shim_set_fd(fd, SHIM_FD_CONNECTION + i);
                 return connection;
         }
         return NULL;
@@ -48,10 +49,13 @@ void connection_close(struct connection *connection)
 
 void connection_forget_all(void)
 {
-        for (unsigned fd = 0; fd < SHIM_FDS_MAX; fd++)
-                if (shim.fds[fd] >= SHIM_FD_CONNECTION)
-                        shim.fds[fd] = SHIM_FD_OTHER;
-        memset(shim.connections, 0, sizeof(shim.connections));
+        for (unsigned i = 0; i < SHIM_CONNECTIONS_MAX; i++) {
+                struct connection *connection = &shim.connections[i];
+
+                if (connection->used)
+                        shim_set_fd(connection->fd, SHIM_FD_OTHER);
+                connection->used = false;
+        }
 }
 
 static bool is_between_requests(const struct connection *connection)

@@ -150,6 +150,39 @@ uint64_t gate_closed_until(struct gate *gate)
         return 0;
 }
 
+static bool is_in_request(const struct gate_slot *slot)
+{
+        uint32_t state = atomic_load_explicit(&slot->state, memory_order_seq_cst);
+
+        return state == GATE_BUSY || state == GATE_ACCEPTING;
+}
+
+/* The number of a process's slots, or of those of them that are in a request. */
+static uint32_t count_slots(const struct gate_page *page, uint32_t pid, bool in_request)
+{
+        uint32_t used = slots_used(page);
+        uint32_t n = 0;
+
+        for (uint32_t i = 0; i < used; i++) {
+                const struct gate_slot *slot = &page->slots[i];
+
+                if (atomic_load(&slot->pid) == pid && atomic_load(&slot->state) != GATE_FREE &&
+                    (!in_request || is_in_request(slot)))
+                        n++;
+        }
+        return n;
+}
+
+bool gate_has_slot(const struct gate_page *page, uint32_t pid)
+{
+        return count_slots(page, pid, false) > 0;
+}
+
+bool gate_is_busy(const struct gate_page *page, uint32_t pid)
+{
+        return count_slots(page, pid, true) > 0;
+}
+
 enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end_usec)
 {
         enum gate_traffic traffic = GATE_QUIET;
@@ -159,14 +192,13 @@ enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end
 
         for (uint32_t i = 0; i < used; i++) {
                 const struct gate_slot *slot = &page->slots[i];
-                uint32_t state = atomic_load_explicit(&slot->state, memory_order_seq_cst);
                 uint64_t end = atomic_load(&slot->last_end_usec);
 
                 if (end > last)
                         last = end;
-                if (state == GATE_BUSY || state == GATE_ACCEPTING)
+                if (is_in_request(slot))
                         traffic = GATE_IN_REQUEST;
-                else if (state == GATE_KEPT_ALIVE && traffic == GATE_QUIET)
+                else if (traffic == GATE_QUIET && atomic_load(&slot->state) == GATE_KEPT_ALIVE)
                         traffic = GATE_BETWEEN;
         }
         if (ret_last_end_usec)

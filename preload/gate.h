@@ -161,6 +161,12 @@ static inline bool gate_is_closed(struct gate *gate)
  */
 enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end_usec);
 
+/* True for a process that has a slot. */
+bool gate_has_slot(const struct gate_page *page, uint32_t pid);
+
+/* True while a process has a request in any of its slots, or is just accepting. */
+bool gate_is_busy(const struct gate_page *page, uint32_t pid);
+
 /* The number of requests begun since the page was set up. */
 uint64_t gate_requests(const struct gate_page *page);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/wait.h>
 
+#include "adopt.h"
 #include "raw.h"
 #include "shim.h"
 
@@ -180,13 +181,16 @@ long master_sigaction(int number, const struct sigaction *action, struct sigacti
         struct raw_sigaction raw;
         struct raw_sigaction raw_former;
         int i = held_index(number);
-        bool ours = i >= 0 && shim.hold.signals[i].on;
+        bool ours;
         long r;
 
         if (number == 32 || number == 33)
                 return -EINVAL; /* both libcs keep them for their threads */
         if (action)
                 from_libc(action, &raw);
+        if (action && number == SIGTERM && shim.resumes && is_function(&raw))
+                adopt_resume();
+        ours = i >= 0 && shim.hold.signals[i].on;
         if (ours)
                 raw_former = shim.hold.signals[i].action;
         if (action && i >= 0 && is_function(&raw) && shim_role() == SHIM_SERVER) {
@@ -203,6 +207,43 @@ long master_sigaction(int number, const struct sigaction *action, struct sigacti
         return r;
 }
 
+static void arm_ondemand(void)
+{
+        for (uint32_t i = 0; i < shim.n_listeners; i++) {
+                struct listener *listener = &shim.listeners[i];
+
+                if (listener->ondemand_fd >= 0)
+                        (void)raw4(epoll_ctl, listener->ondemand_fd, EPOLL_CTL_MOD,
+                                   listener->ondemand_number, &listener->ondemand_event);
+        }
+}
+
+long master_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+        struct listener *listener = shim_listener(fd);
+        long r = raw4(epoll_ctl, epoll_fd, operation, fd, event);
+
+        if (r < 0 || !listener || shim_role() != SHIM_SERVER)
+                return r;
+        listener->ondemand_fd = operation == EPOLL_CTL_DEL ? -1 : epoll_fd;
+        listener->ondemand_number = fd;
+        if (event)
+                listener->ondemand_event = *event;
+        return r;
+}
+
+long master_kill(pid_t pid, int number)
+{
+        if ((number == SIGQUIT || number == SIGKILL) && pid > 0 && shim.role == SHIM_SERVER &&
+            shim_role() == SHIM_SERVER && gate_has_slot(shim.gate.page, (uint32_t)pid) &&
+            !(atomic_load(&shim.gate.page->closed) & GATE_MASTER)) {
+                if (gate_is_busy(shim.gate.page, (uint32_t)pid))
+                        return 0;
+                number = SIGQUIT; /* it may accept before the signal is there */
+        }
+        return raw2(kill, pid, number);
+}
+
 long master_waitpid(pid_t pid, int *status, int options)
 {
         int how = 0;
@@ -214,6 +255,7 @@ long master_waitpid(pid_t pid, int *status, int options)
             shim_role() == SHIM_SERVER) {
                 gate_free(&shim.gate, (uint32_t)r);
                 gate_wake_waiting(&shim.gate);
+                arm_ondemand();
         }
         return r;
 }

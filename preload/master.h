@@ -36,5 +36,20 @@ long master_sigaction(int number, const struct sigaction *action, struct sigacti
 /* waitpid(2): a dead worker's slot is freed exactly when its pid is. Returns the pid or -errno. */
 long master_waitpid(pid_t pid, int *status, int options);
 
+/*
+ * kill(2): a worker that has just accepted counts as idle for php-fpm until its client sends
+ * something; php-fpm's idle maintenance would ask it to quit, and kill it a second later. Unless
+ * the server stops, a busy worker gets neither, and an idle one is only asked. Returns 0 or -errno.
+ */
+long master_kill(pid_t pid, int number);
+
+/*
+ * epoll_ctl(2) on a passed socket: with pm = ondemand, php-fpm waits there for an edge and forks. A
+ * connection that comes while its last worker is just leaving is no new edge once that is gone, so
+ * the edge is armed again after each worker's death. Returns 0 or -errno.
+ */
+struct epoll_event;
+long master_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
+
 /* Installs a handler with the kernel. Returns 0 or -errno. Signal-safe. */
 long master_install(int number, const struct raw_sigaction *action, struct raw_sigaction *former);

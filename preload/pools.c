@@ -5,13 +5,12 @@
 #include <stdint.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "adopt.h"
 #include "raw.h"
 #include "shim.h"
 #include "text.h"
-
-extern char **environ;
 
 #define WORDS_MAX     256
 #define VARIABLES_MAX 1024

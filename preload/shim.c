@@ -38,6 +38,7 @@ static void learn_listeners(const struct gate_page *page)
                 struct listener *listener = &shim.listeners[i];
 
                 listener->inode = page->sockets[i].inode;
+                listener->ondemand_fd = -1;
                 listener->wait_fd = -1;
                 listener->own_fd = -1;
                 listener->address_size = sizeof(listener->address);
@@ -104,12 +105,7 @@ enum shim_role shim_role(void)
         shim.process->pid = raw_getpid();
         worker_forget_slot();
         connection_forget_all();
-        if (shim.role != SHIM_WORKER) {
-                shim.role = SHIM_CHILD;
-        } else {
-                shim.role = SHIM_STRANGER;
-                memset(shim.fds, SHIM_FD_OTHER, sizeof(shim.fds));
-        }
+        shim.role = shim.role == SHIM_WORKER ? SHIM_STRANGER : SHIM_CHILD;
         return shim.role;
 }
 
@@ -175,6 +171,7 @@ void shim_become_server(void)
         shim.process->pid = pid;
         shim.server = pid;
         shim.role = SHIM_SERVER;
+        /* Its workers are gone with it: with its death, or before it executed itself. */
         if (former != 0 && (former == pid || raw2(kill, former, 0) == -ESRCH))
                 gate_reset(&shim.gate);
         atomic_store(&page->master, pid);
@@ -182,12 +179,19 @@ void shim_become_server(void)
         shim_say(GATE_SAYS_MASTER);
 }
 
+void shim_set_fd(int fd, unsigned kind)
+{
+        shim.fds[fd] = (uint8_t)kind;
+        if (fd >= shim.fds_end)
+                shim.fds_end = fd + 1;
+}
+
 void shim_track_listener(int fd, uint32_t i)
 {
         if ((unsigned)fd >= SHIM_FDS_MAX)
                 return;
         shim_forget(fd);
-        shim.fds[fd] = (uint8_t)(SHIM_FD_LISTENER + i);
+        shim_set_fd(fd, SHIM_FD_LISTENER + i);
         shim.listeners[i].references++;
 }
 

@@ -16,13 +16,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/un.h>
 
 #include "gate.h"
 #include "hold.h"
 #include "text.h"
 
-#define SHIM_FDS_MAX         1024 /* descriptors from here on are never adopted */
+/* Descriptors from here on are never ours: php-fpm has two pipes for each worker, and thousands. */
+#define SHIM_FDS_MAX         65536
 #define SHIM_CONNECTIONS_MAX 64
 
 /* A unix socket's path, with a closing zero that the address itself need not have. */
@@ -54,6 +56,7 @@ struct record_stream {
 /* An accepted connection of this process. */
 struct connection {
         bool used;
+        int fd;
         bool kept;         /* its last request asked for FCGI_KEEP_CONN */
         bool said_goodbye; /* see connection.c */
         bool left_behind;  /* its worker went on to accept another: the slot is its own */
@@ -70,6 +73,10 @@ struct listener {
         char adopted_path[SHIM_PATH_SIZE]; /* the server's own word */
         bool adopted;
         unsigned references; /* descriptors of the server's own that are this socket */
+        /* The master's own epoll set with it, of pm = ondemand; -1: none. */
+        int ondemand_fd;
+        int ondemand_number;
+        struct epoll_event ondemand_event;
         /* In a worker, made at its first accept; -1 before. */
         int wait_fd; /* epoll of the socket and the opening eventfd */
         int own_fd;  /* a duplicate that the server cannot close under us */
@@ -82,6 +89,7 @@ struct shim_process {
 
 struct shim {
         enum shim_role role;
+        bool resumes;    /* was the server before it executed itself, see adopt_resume() */
         bool is_php_fpm; /* the executable is named php-fpm* */
         bool unmatched;  /* the lone passed socket went to a pool with another address */
         uint32_t server; /* pid of the process with SHIM_SERVER */
@@ -93,6 +101,7 @@ struct shim {
         uint32_t n_listeners;
         struct listener listeners[GATE_SOCKETS_MAX];
         uint8_t fds[SHIM_FDS_MAX]; /* enum shim_fd */
+        int fds_end;               /* no descriptor from here on was ever ours */
         struct connection connections[SHIM_CONNECTIONS_MAX];
         struct hold hold;
         int deferred; /* a signal that a worker lets wait, 0: none */
@@ -132,6 +141,9 @@ void shim_become_server(void);
 
 /* Says one of GATE_SAYS_* on the hand-over connection, if there is one. Never blocks. */
 void shim_say(char what);
+
+/* Notes what a descriptor is. */
+void shim_set_fd(int fd, unsigned kind);
 
 /* Notes that a descriptor of the server's own is passed socket i (0 ...). */
 void shim_track_listener(int fd, uint32_t i);

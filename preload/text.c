@@ -4,10 +4,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "raw.h"
-
-extern char **environ;
 
 /* The compiler calls these on its own; the libc's are not ours to need. */
 void *memcpy(void *restrict to, const void *restrict from, size_t size)
@@ -133,12 +132,13 @@ void line_add_number(struct line *line, unsigned long number)
 
 static void add_ipv6(struct line *line, const struct in6_addr *address)
 {
+        const uint8_t *byte = address->s6_addr;
         uint16_t groups[8];
         int best = -1;
         int best_size = 1; /* a single zero group is not worth a "::" (RFC 5952, 4.2.2) */
 
-        for (int i = 0; i < 8; i++)
-                groups[i] = (uint16_t)(address->s6_addr[2 * i] << 8 | address->s6_addr[2 * i + 1]);
+        for (int i = 0; i < 8; i++, byte += 2)
+                groups[i] = (uint16_t)(byte[0] << 8 | byte[1]);
         for (int i = 0; i < 8; i++) {
                 int n = 0;
 

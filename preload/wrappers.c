@@ -7,6 +7,9 @@
  * The names are set by assembler labels, so that no libc header's prototype, attribute (nonnull
  * would drop our checks) or fortified inline stands in the way.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include "adopt.h"
 #include "connection.h"
 #include "master.h"
@@ -57,6 +60,22 @@ WRAP(int, setsockopt, int fd, int level, int option, const void *value, socklen_
         if (shim_listener(fd))
                 return 0; /* the socket unit's options stay */
         return (int)result(raw5(setsockopt, fd, level, option, value, size));
+}
+
+/*
+ * php-fpm asks once a second for the queue of a socket that its configuration has as TCP, also if
+ * it got a unix socket for it. Zeros tell it that this is not known.
+ */
+WRAP(int, getsockopt, int fd, int level, int option, void *value, socklen_t *size)
+{
+        const struct listener *listener = shim_listener(fd);
+
+        if (listener && level == IPPROTO_TCP && option == TCP_INFO &&
+            listener->address.ss_family == AF_UNIX) {
+                memset(value, 0, *size);
+                return 0;
+        }
+        return (int)result(raw_getsockopt(fd, level, option, value, size));
 }
 
 WRAP(int, accept4, int fd, struct sockaddr *address, socklen_t *size, int flags)
@@ -341,6 +360,16 @@ WRAP(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
 WRAP(int, sigaction, int number, const struct sigaction *action, struct sigaction *former)
 {
         return (int)result(master_sigaction(number, action, former));
+}
+
+WRAP(int, kill, pid_t pid, int number)
+{
+        return (int)result(master_kill(pid, number));
+}
+
+WRAP(int, epoll_ctl, int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+        return (int)result(master_epoll_ctl(epoll_fd, operation, fd, event));
 }
 
 WRAP(pid_t, waitpid, pid_t pid, int *status, int options)
