@@ -60,6 +60,17 @@ fails() {
   fails "$dir/none.sock"
 }
 
+@test "two pools, and the only socket is the second's: the first does not keep it" {
+  hold a=unix
+  configure one "$dir/none.sock"
+  configure two "$a"
+  serve
+  ended
+  is "$status" 78
+  is "$(grep '^fpm-waker: ' "$dir/server.log")" "fpm-waker: a pool listens on $a, but that passed \
+socket already went to another pool, whose own address matches no passed socket"
+}
+
 @test "more pools than sockets" {
   hold www=unix
   local before
