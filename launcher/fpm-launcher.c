@@ -31,7 +31,7 @@
 
 #define BLANKS              " \t\n"
 
-#define SEE_HELP "; see fpm-launcher --help"
+#define SEE_HELP            "; see fpm-launcher --help"
 
 /* main() continues. */
 #define GO_ON (-1)

@@ -39,10 +39,11 @@ static int connect_to(const char *path)
         _cleanup_close_ int fd = -1;
         const struct timeval timeout = {.tv_sec = TIMEOUT_SEC};
         struct sockaddr_un address = {.sun_family = AF_UNIX};
+        size_t length = strlen(path);
 
-        if (strlen(path) >= sizeof(address.sun_path))
+        if (length >= sizeof(address.sun_path))
                 return -ENAMETOOLONG;
-        (void)strcpy(address.sun_path, path);
+        memcpy(address.sun_path, path, length + 1);
         fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ||
             setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
@@ -151,7 +152,7 @@ static int take_sockets(const struct grant *grant, const struct gate_page *page,
                                 path, page->n_sockets, grant->header.n_sockets);
         for (size_t i = 0; i < grant->header.n_sockets; i++) {
                 int fd = grant->fds[GRANT_SOCKETS + i];
-                const char *name = page->sockets[i].name;
+                char *name = passed->names[i];
                 struct stat st;
 
                 if (!is_listening(fd))
@@ -159,6 +160,7 @@ static int take_sockets(const struct grant *grant, const struct gate_page *page,
                                         "bad socket in the hand-over: %s: number %zu is not a "
                                         "listening stream socket: %m",
                                         path, i + 1);
+                memcpy(name, page->sockets[i].name, GATE_NAME_MAX);
                 if (fstat(fd, &st) < 0 || st.st_ino != page->sockets[i].inode ||
                     strnlen(name, GATE_NAME_MAX) == GATE_NAME_MAX)
                         return log_fail(STATUS_HANDOVER,
@@ -166,7 +168,6 @@ static int take_sockets(const struct grant *grant, const struct gate_page *page,
                                         "one that the page describes",
                                         path, i + 1);
                 passed->sockets[i] = fd;
-                (void)strcpy(passed->names[i], name);
         }
         passed->n_sockets = grant->header.n_sockets;
         return 0;
@@ -192,8 +193,8 @@ static int arm_connection(int connection)
 
 static int fetch(int connection, const char *path, struct passed *passed)
 {
-        struct grant grant;
-        const char *reason;
+        struct grant grant = {.n_fds = 0};
+        const char *reason = NULL;
         int r;
 
         r = check_host(connection);

@@ -10,13 +10,12 @@
 /* Longer than any path; what does not fit is cut, and the line stays one line. */
 #define LINE_MAX_BYTES 8192
 
-static void log_va(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
-
-static void log_va(const char *format, va_list arguments)
+void(log_line)(const char *format, ...)
 {
         char line[LINE_MAX_BYTES];
         int saved_errno = errno;
         size_t length = 0;
+        va_list arguments;
         int written;
 
         written = snprintf(line, sizeof(line), "%s: ", program_invocation_short_name);
@@ -24,7 +23,9 @@ static void log_va(const char *format, va_list arguments)
                 length = (size_t)written < sizeof(line) ? (size_t)written : sizeof(line) - 1;
 
         errno = saved_errno; /* for %m */
+        va_start(arguments, format);
         written = vsnprintf(line + length, sizeof(line) - length, format, arguments);
+        va_end(arguments);
         if (written > 0)
                 length += (size_t)written < sizeof(line) - length ? (size_t)written
                                                                   : sizeof(line) - length - 1;
@@ -40,23 +41,4 @@ static void log_va(const char *format, va_list arguments)
                 /* There is nowhere left to complain. */
         }
         errno = saved_errno;
-}
-
-void(log_line)(const char *format, ...)
-{
-        va_list arguments;
-
-        va_start(arguments, format);
-        log_va(format, arguments);
-        va_end(arguments);
-}
-
-int(log_fail)(int status, const char *format, ...)
-{
-        va_list arguments;
-
-        va_start(arguments, format);
-        log_va(format, arguments);
-        va_end(arguments);
-        return status;
 }

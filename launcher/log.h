@@ -8,9 +8,13 @@
 /* Prints "PROGRAM: MESSAGE"; %m is errno's text. PROGRAM is program_invocation_short_name. */
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Prints like log_line() and returns status, for "return log_fail(2, ...)". */
-int log_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* -pedantic knows no %m, except in what is marked as an extension. */
 #define log_line(...) (__extension__(log_line)(__VA_ARGS__))
-#define log_fail(...) (__extension__(log_fail)(__VA_ARGS__))
+
+/* Prints like log_line() and is the status, for "return log_fail(2, ...)". */
+#define log_fail(status, ...) (log_line(__VA_ARGS__), log_status(status))
+
+static inline int log_status(int status)
+{
+        return status;
+}

@@ -20,7 +20,7 @@
 #define DEFAULT_PATH "/bin:/usr/bin"
 
 /* More program headers than any program has. */
-#define HEADERS_MAX 128U
+#define HEADERS_MAX    128U
 
 #define OWN_BYTE_ORDER (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB)
 
@@ -139,6 +139,7 @@ static const char *machine_name(const struct program *program, char buffer[32])
 
 int beside_executable(const char *name, char ret[PATH_MAX])
 {
+        const size_t size = strlen(name) + 1;
         ssize_t length;
         char *slash;
 
@@ -147,9 +148,9 @@ int beside_executable(const char *name, char ret[PATH_MAX])
                 return -errno;
         ret[length] = '\0';
         slash = strrchr(ret, '/');
-        if (!slash || (size_t)(slash + 1 - ret) + strlen(name) >= PATH_MAX)
+        if (!slash || (size_t)(slash + 1 - ret) + size > PATH_MAX)
                 return -ENAMETOOLONG;
-        (void)strcpy(slash + 1, name);
+        memcpy(slash + 1, name, size);
         return 0;
 }
 
@@ -213,13 +214,15 @@ static int search_path(const char *name, char ret[PATH_MAX])
         if (!*name)
                 return -ENOENT;
         if (strchr(name, '/')) {
-                if (strlen(name) >= PATH_MAX)
+                size_t size = strlen(name) + 1;
+
+                if (size > PATH_MAX)
                         return -ENAMETOOLONG;
-                (void)strcpy(ret, name);
+                memcpy(ret, name, size);
                 return check_executable(ret);
         }
         for (const char *p = path ? path : DEFAULT_PATH;; p++) {
-                char candidate[PATH_MAX];
+                char candidate[PATH_MAX] = "";
                 int length = (int)strcspn(p, ":");
                 int r;
 
@@ -228,7 +231,7 @@ static int search_path(const char *name, char ret[PATH_MAX])
                 if (r > 0 && (size_t)r < sizeof(candidate)) {
                         r = check_executable(candidate);
                         if (r == 0 || (result == -ENOENT && r != -ENOENT && r != -ENOTDIR)) {
-                                (void)strcpy(ret, candidate);
+                                memcpy(ret, candidate, sizeof(candidate));
                                 result = r;
                         }
                         if (r == 0)

@@ -42,10 +42,11 @@ bool passed_on_stdin(void);
 int passed_from_stdin(struct passed *passed);
 
 /*
- * Opens a listening socket: "/path", "127.0.0.1:9000", "[::1]:9000", or "9000" for all addresses.
- * A socket file at the path is replaced if no process is behind it, and refused otherwise.
+ * Opens a listening socket, text being "/path", "127.0.0.1:9000", "[::1]:9000", or "9000" for all
+ * addresses. A socket file at the path is replaced if no process is behind it, and refused
+ * otherwise.
  */
-int passed_listen(struct passed *passed, const char *address);
+int passed_listen(struct passed *passed, const char *text);
 
 /* Makes page and eventfds: sealed in size, gate open. For sockets that were not handed over. */
 int passed_make_page(struct passed *passed);

@@ -3,6 +3,8 @@
 #
 # What the server gets: its process id, words, environment and descriptors.
 
+# shellcheck disable=SC2030,SC2031 # each test is a subshell, and means it
+
 load ../helpers
 load ../preload/vhost
 load launching
@@ -42,8 +44,8 @@ page_of_server=(sh -c 'exec "$0" page' "$unit_test")
 
 @test "argv[0] is as given, found on PATH like execvp() does" {
   mkdir "$dir/a" "$dir/b" "$dir/c" "$dir/d"
-  mkdir "$dir/a/server"            # a directory of that name,
-  echo >"$dir/b/server"            # and a file that is not executable, are passed over
+  mkdir "$dir/a/server" # a directory of that name,
+  echo >"$dir/b/server" # and a file that is not executable, are passed over
   ln -s "$(type -P bash)" "$dir/c/server"
   ln -s "$(type -P true)" "$dir/d/server"
   # shellcheck disable=SC2016 # for the inner shell
@@ -140,7 +142,7 @@ drain-limit 2000000"
 }
 
 @test "descriptor 0 as passed socket" {
-  holder_options=--fd0
+  export holder_options=--fd0
   is "$(passed "$launcher" "${page_of_server[@]}" | grep socket)" "socket 103  same"
   is "$(passed "$launcher" readlink /proc/self/fd/0)" /dev/null "descriptor 0 of the server"
   matches "$(passed "$launcher" --fd0 readlink /proc/self/fd/0)" '^socket:' "with --fd0"

@@ -3,6 +3,8 @@
 #
 # The launcher's end of the hand-over, with a host (fake-host.c) that does everything wrong.
 
+# shellcheck disable=SC2030,SC2031 # each test is a subshell, and means it
+
 load ../helpers
 load ../preload/vhost
 load launching

@@ -22,7 +22,7 @@ serve_listening() {
 @test "php-fpm serves a path, IPv4 and IPv6 at once" {
   local four six
   four=127.0.0.1:$(free_port)
-  six=[::1]:$(free_port)
+  six="[::1]:$(free_port)"
   configure path "$dir/path.sock"
   configure four "$four"
   configure six "$six"
@@ -62,7 +62,7 @@ socket 104  same"
 
 @test "instead of descriptor 0" {
   hold www=unix
-  holder_options=--fd0
+  export holder_options=--fd0
   is "$(passed "$launcher" --listen="$dir/own.sock" "${page_of_server[@]}" | grep ^socket)" \
     "socket 103  same"
   is "$(passed "$launcher" --listen="$dir/own.sock" readlink /proc/self/fd/0)" /dev/null

@@ -72,8 +72,8 @@ patched() {
 # --- sockets -------------------------------------------------------------------------------------
 
 @test "no socket passed" {
-  says 3 'no listening socket: neither LISTEN_FDS nor descriptor 0 nor */run/handover; start it by '\
-'a socket unit, or use --listen= or --handover=' "$launcher" true
+  says 3 "no listening socket: neither LISTEN_FDS nor descriptor 0 nor */run/handover; start it by \
+a socket unit, or use --listen= or --handover=" "$launcher" true
 }
 
 @test "a connected socket as descriptor 0 is no passed socket" {
@@ -106,8 +106,8 @@ patched() {
 @test "LISTEN_PID" {
   local value
   # shellcheck disable=SC2016 # for the inner shell
-  refuses 4 'the sockets were passed to another process: LISTEN_PID=1, this is process *; '\
-'start fpm-launcher directly or with exec' env LISTEN_PID=1 "$launcher" true
+  refuses 4 "the sockets were passed to another process: LISTEN_PID=1, this is process *; \
+start fpm-launcher directly or with exec" env LISTEN_PID=1 "$launcher" true
   for value in '' -1 x 1.5 ' 7'; do
     refuses 4 "LISTEN_PID is not a process id: $value" env "LISTEN_PID=$value" "$launcher" true
   done
@@ -126,8 +126,8 @@ patched() {
     env LISTEN_FDNAMES=a:b "$launcher" true
   refuses 4 'LISTEN_FDNAMES does not fit LISTEN_FDS: a:: 2 names for 1 descriptors' \
     env LISTEN_FDNAMES=a: "$launcher" true
-  refuses 4 'name in LISTEN_FDNAMES is too long: xxx*xxx: at most 63 bytes; shorten '\
-'FileDescriptorName= in the socket unit' \
+  refuses 4 "name in LISTEN_FDNAMES is too long: xxx*xxx: at most 63 bytes; shorten \
+FileDescriptorName= in the socket unit" \
     env "LISTEN_FDNAMES=$(printf 'x%.0s' {1..64})" "$launcher" true
 }
 
@@ -136,8 +136,8 @@ patched() {
   hold www=4
   for descriptor in '</etc/passwd' "<>/dev/tcp/${www/://}" '<>/dev/udp/127.0.0.1/9'; do
     # shellcheck disable=SC2016 # for the inner shell
-    says 4 'passed descriptor is not a listening stream socket: 3 (www): *; the socket unit needs '\
-'ListenStream= and Accept=no' bash -c "exec 3$descriptor"'
+    says 4 "passed descriptor is not a listening stream socket: 3 (www): *; the socket unit needs \
+ListenStream= and Accept=no" bash -c "exec 3$descriptor"'
       LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=www exec "$@"' bash "$launcher" true
   done
 }

@@ -125,7 +125,7 @@ has_no_watchdog() { [ -z "$(watchdog_of_test)" ]; }
   is "$(body "$www" "$late")" answer
   ended 5
   is "$status" 0
-  is "$(<"$dir/www/done")" done "the work after the answer"
+  is "$(<"$dir/www/done")" 'done' "the work after the answer"
 }
 
 @test "a client that connects and is slow to send is not lost" {
@@ -153,7 +153,7 @@ has_no_watchdog() { [ -z "$(watchdog_of_test)" ]; }
   is "$status" 0
 }
 
-worker_sleeps() { grep -qs nanosleep $(workers | sed 's,.*,/proc/&/wchan,'); }
+worker_sleeps() { workers | sed 's,.*,/proc/&/wchan,' | xargs grep -qs nanosleep; }
 
 @test "a dead worker that nobody waited for does not count as busy" {
   # shellcheck disable=SC2016 # for the inner shell
