@@ -197,7 +197,7 @@ drain-limit 2000000"
 }
 
 @test "the launcher is static, and needs nothing of an image" {
-  is "$(ldd "$(realpath "$launcher")" 2>&1 | tr -d '\t')" 'not a dynamic executable'
+  is "$(ldd "$(realpath "$launcher")" 2>&1 | tr -d '\t')" 'statically linked'
 }
 
 # --- the ways that images start php-fpm ----------------------------------------------------------

@@ -112,8 +112,11 @@ connect
 dup
 dup2
 dup3
+epoll_ctl
 fchownat
+getsockopt
 getxattr
+kill
 lchown
 listen
 read
