@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 
 #include "adopt.h"
 #include "raw.h"
@@ -50,6 +51,17 @@ static int held_index(int number)
         return -1;
 }
 
+/*
+ * php-fpm installs its handlers before it binds: a signal in between is noted, and acted upon once
+ * its workers are there. So it is held from its first handler on.
+ */
+static bool is_or_becomes_server(void)
+{
+        enum shim_role role = shim_role();
+
+        return role == SHIM_SERVER || (role == SHIM_BEFORE && shim.is_php_fpm);
+}
+
 static bool is_function(const struct raw_sigaction *action)
 {
         return action->handler != SIG_DFL && action->handler != SIG_IGN;
@@ -68,6 +80,18 @@ static void pass_on(int number, siginfo_t *info, void *context)
                 action->handler(number);
 }
 
+/*
+ * After a reload was passed on, further signals wait in the kernel until the next image has its
+ * handlers and unblocks them, as php-fpm does: one that this image took would die with it.
+ */
+static void block_until_exec(ucontext_t *context)
+{
+        uint64_t *mask = (uint64_t *)(void *)&context->uc_sigmask;
+
+        for (int i = 0; i < HELD_SIGNALS; i++)
+                *mask |= UINT64_C(1) << (held[i] - 1);
+}
+
 static void pass_on_pending(siginfo_t *info, void *context)
 {
         bool stopping = false;
@@ -78,7 +102,10 @@ static void pass_on_pending(siginfo_t *info, void *context)
                 shim.hold.signals[i].pending = false;
                 if (!pending || (stopping && i >= FIRST_RELOAD))
                         continue;
-                stopping = stopping || i < FIRST_RELOAD;
+                if (i < FIRST_RELOAD)
+                        stopping = true;
+                else if (shim.is_php_fpm)
+                        block_until_exec(context);
                 pass_on(held[i], info, context);
         }
 }
@@ -122,7 +149,7 @@ static void hold_signal(int number, siginfo_t *info, void *context)
         int saved_errno = errno;
         int i = held_index(number);
 
-        if (shim_role() != SHIM_SERVER) {
+        if (!is_or_becomes_server()) {
                 pass_on(number, info, context); /* a child that has not set its own handlers yet */
         } else if (info->si_code != SI_TIMER || shim.hold.draining) {
                 if (info->si_code != SI_TIMER)
@@ -193,7 +220,7 @@ long master_sigaction(int number, const struct sigaction *action, struct sigacti
         ours = i >= 0 && shim.hold.signals[i].on;
         if (ours)
                 raw_former = shim.hold.signals[i].action;
-        if (action && i >= 0 && is_function(&raw) && shim_role() == SHIM_SERVER) {
+        if (action && i >= 0 && is_function(&raw) && is_or_becomes_server()) {
                 r = ours ? 0 : master_install(number, NULL, &raw_former);
                 if (r >= 0)
                         r = put_before(i, &raw);

@@ -125,6 +125,28 @@ static void wait_until_quiet(void)
                 must(gate_now_usec() < deadline);
 }
 
+/* Closes the gate: nobody may hold a connection. Opens it: somebody must get one. */
+static void one_closing(enum gate_closer closer)
+{
+        unsigned long before = 0, after = 0;
+        uint64_t deadline = gate_now_usec() + DEADLINE_USEC;
+        uint64_t requests;
+
+        gate_close(&gate, closer, gate_now_usec() + FAR_USEC);
+        wait_until_quiet();
+        for (size_t w = 0; w < WORKERS; w++)
+                before += held[w].served++;
+        (void)sched_yield();
+        for (size_t w = 0; w < WORKERS; w++)
+                after += --held[w].served;
+        must(before == after);
+        must(is_readable(gate.closing_fd));
+        requests = gate_requests(gate.page);
+        gate_open(&gate, closer);
+        while (gate_requests(gate.page) == requests)
+                must(gate_now_usec() < deadline);
+}
+
 /* Never 'quiet' while a worker holds a connection: then the closer alone owns what workers have. */
 static void hammer(void)
 {
@@ -133,26 +155,8 @@ static void hammer(void)
 
         for (size_t i = 0; i < WORKERS; i++)
                 start(&threads[i], work, (void *)i);
-        for (size_t i = 0; i < CLOSINGS; i++) {
-                enum gate_closer closer = i % 2 ? GATE_WATCHDOG : GATE_MASTER;
-                unsigned long before = 0, after = 0;
-                uint64_t deadline = gate_now_usec() + DEADLINE_USEC;
-                uint64_t requests;
-
-                gate_close(&gate, closer, gate_now_usec() + FAR_USEC);
-                wait_until_quiet();
-                for (size_t w = 0; w < WORKERS; w++)
-                        before += held[w].served++;
-                (void)sched_yield();
-                for (size_t w = 0; w < WORKERS; w++)
-                        after += --held[w].served;
-                must(before == after);
-                must(is_readable(gate.closing_fd));
-                requests = gate_requests(gate.page);
-                gate_open(&gate, closer);
-                while (gate_requests(gate.page) == requests)
-                        must(gate_now_usec() < deadline);
-        }
+        for (size_t i = 0; i < CLOSINGS; i++)
+                one_closing(i % 2 ? GATE_WATCHDOG : GATE_MASTER);
         atomic_store(&finished, true);
         for (size_t i = 0; i < WORKERS; i++)
                 join(threads[i]);

@@ -32,6 +32,7 @@ no_exit() {
 @test "with idle exit" { hold www=unix && no_exit --exit-idle-time=1min; }
 
 @test "more workers than the gate has slots" {
+  ulimit -Sn 8192 # php-fpm has two pipes for each of them
   hold www=unix
   configure www "$www" 'pm = static' 'pm.max_children = 1030'
   serve

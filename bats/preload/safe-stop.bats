@@ -239,3 +239,33 @@ is_taken() { [ "$(accepted)" -gt "$1" ]; }
   done
   load_end
 }
+
+# at_start SIGNAL...: runs that get the signals while they start, at another moment each, under load.
+# At that time php-fpm may have its handlers but no socket yet, or be between two images. Before it
+# has its handlers, the signal ends it, and no request is its own yet.
+at_start() {
+  local moment name
+  configure www "$www" 'pm.max_children = 3'
+  serve
+  load_begin "$www" "$nap" --param=QUERY_STRING=s=0.005
+  end QUIT
+  for moment in {4..40..2}; do
+    serve
+    for name; do
+      sleep "$(printf '0.%03d' "$moment")" # the moment is what is tested
+      kill "-$name" "$server" 2>/dev/null || true
+    done
+    ended
+  done
+  serve
+  load_end
+  end QUIT
+}
+
+@test "a reload and a stop while the server starts: nothing is lost, and the stop is not forgotten" {
+  at_start USR2 QUIT
+}
+
+@test "a stop by QUIT while the server starts" { at_start QUIT; }
+
+@test "a stop by TERM while the server starts" { at_start TERM; }
