@@ -105,7 +105,7 @@ static void pass_on_pending(siginfo_t *info, void *context)
                 if (i < FIRST_RELOAD)
                         stopping = true;
                 else if (shim.is_php_fpm)
-                        block_until_exec(context);
+                        shim.hold.reloading = true;
                 pass_on(held[i], info, context);
         }
 }
@@ -148,13 +148,20 @@ static void hold_signal(int number, siginfo_t *info, void *context)
 {
         int saved_errno = errno;
         int i = held_index(number);
+        bool look_again = info->si_code == SI_TIMER;
 
         if (!is_or_becomes_server()) {
                 pass_on(number, info, context); /* a child that has not set its own handlers yet */
-        } else if (info->si_code != SI_TIMER || shim.hold.draining) {
-                if (info->si_code != SI_TIMER)
+        } else if (shim.hold.reloading) {
+                if (!look_again) /* php-fpm has unblocked it after a fork */
+                        (void)raw2(kill, raw_getpid(), number);
+                block_until_exec(context);
+        } else if (!look_again || shim.hold.draining) {
+                if (!look_again)
                         shim.hold.signals[i].pending = true;
                 drain(number, info, context);
+                if (shim.hold.reloading)
+                        block_until_exec(context);
         }
         errno = saved_errno;
 }

@@ -249,8 +249,10 @@ at_start() {
   serve
   load_begin "$www" "$nap" --param=QUERY_STRING=s=0.005
   end QUIT
-  for moment in {4..40..2}; do
-    serve
+  for moment in {4..40}; do
+    start server env "VHOST_DIRECTORY=$dir" "$holder" run "$dir/holder" "$launcher" \
+      "--preload=$shim" -- "$server_binary" -F -y "$dir/php-fpm.conf"
+    server=$pid
     for name; do
       sleep "$(printf '0.%03d' "$moment")" # the moment is what is tested
       kill "-$name" "$server" 2>/dev/null || true
