@@ -36,21 +36,17 @@ teardown() { end_vhost_test; }
 }
 
 @test "docker stop and docker kill -s USR2 under load lose nothing" {
-  local n
   vhost --stop-signal SIGQUIT --entrypoint "$launcher" php --exit-idle-time=1min -- php-fpm
   start_load 6
-  for n in 1 2 3; do
+  for _ in 1 2 3; do
+    hello # the server has its handlers
     docker kill -s USR2 waker >/dev/null
-    # A stop during the reload is lost in php-fpm, and only fpm-waker says it again.
-    wait_for logged_times $((2 * n)) 'fpm is running'
-    docker stop -t 60 waker >/dev/null
+    docker stop -t 60 waker >/dev/null # in the middle of the reload
     wait_for is_waked
     wait_for docker inspect waker
   done
   load_lost_nothing
 }
-
-logged_times() { [ "$(log_of_test | grep -c -- "$2")" -ge "$1" ]; }
 
 @test "the service ends with the running request, and with status 0" {
   echo '<?php sleep(2); echo "slept";' >/srv/www/waker/sleep.php
