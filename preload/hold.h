@@ -13,7 +13,7 @@ struct hold {
                 bool pending;
         } signals[HELD_SIGNALS];
         bool draining;
-        bool reloading; /* passed on to php-fpm, which will execute itself */
+        bool reloading;         /* passed on to php-fpm, which will execute itself */
         uint64_t deadline_usec; /* CLOCK_MONOTONIC: then the signal passes, quiet or not */
         int timer;
 };

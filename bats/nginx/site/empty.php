@@ -1,1 +1,1 @@
-<?php http_response_code(204);
+<?php /* SPDX-License-Identifier: MIT */ http_response_code(204);

@@ -1,4 +1,4 @@
-<?php
+<?php /* SPDX-License-Identifier: MIT */
 echo 'finished';
 fastcgi_finish_request();
 usleep(100000);

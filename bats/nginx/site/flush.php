@@ -1,4 +1,4 @@
-<?php
+<?php /* SPDX-License-Identifier: MIT */
 for ($i = 0; $i < 5; $i++) {
     echo "piece $i\n";
     flush();

@@ -1,4 +1,4 @@
-<?php
+<?php /* SPDX-License-Identifier: MIT */
 http_response_code(303);
 header('Location: /elsewhere');
 header('X-Long: ' . str_repeat('y', 3000));

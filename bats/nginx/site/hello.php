@@ -1,1 +1,1 @@
-<?php echo "hello";
+<?php /* SPDX-License-Identifier: MIT */ echo "hello";

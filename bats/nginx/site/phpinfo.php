@@ -1,1 +1,1 @@
-<?php phpinfo();
+<?php /* SPDX-License-Identifier: MIT */ phpinfo();

@@ -1,4 +1,4 @@
-<?php
+<?php /* SPDX-License-Identifier: MIT */
 error_log('one line');
 error_log("several\nlines");
 if (isset($_GET['large']))

@@ -1,2 +1,3 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 echo "$GREETED" >/tmp/greeted

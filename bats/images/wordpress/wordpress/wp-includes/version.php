@@ -1,2 +1,2 @@
-<?php
+<?php /* SPDX-License-Identifier: MIT */
 $wp_version = '6.0';
