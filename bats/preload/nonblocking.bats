@@ -16,8 +16,8 @@ no_exit() {
   configure www "$www" 'pm = static' 'pm.max_children = 4'
   serve "$@"
   is_up "$www"
+  wait_for have_workers 4 # the first may answer before the last is there
   before=$(workers)
-  is "$(wc -l <<<"$before")" 4
   "$fastcgi" --clients=8 --requests=100 "$www" "$hello"
   is_up "$www"
   is "$(workers)" "$before"
@@ -25,6 +25,8 @@ no_exit() {
   end QUIT
   is "$status" 0
 }
+
+have_workers() { [ "$(workers | wc -l)" = "$1" ]; }
 
 @test "passed blocking" { hold www=unix && no_exit; }
 @test "passed non-blocking" { hold www=unix && holder_options=--nonblock no_exit; }
@@ -37,8 +39,7 @@ no_exit() {
   configure www "$www" 'pm = static' 'pm.max_children = 1030'
   serve
   is_up "$www"
-  all_there() { [ "$(workers | wc -l)" = 1030 ]; }
-  wait_for -t 60 all_there
+  wait_for -t 60 have_workers 1030
   "$fastcgi" --clients=20 --requests=200 "$www" "$hello"
   is "$(grep -c 'exited' "$dir/php-fpm.log")" 0
   is "$(workers | wc -l)" 1030
