@@ -12,6 +12,8 @@ teardown() { end_vhost; }
 # finds ADDRESS LISTEN: a pool with this `listen` serves the passed socket, opens none of its own.
 finds() {
   local listening
+  # With musl, php-fpm cannot resolve "*", with or without fpm-waker.
+  case ${PRELOAD_PHP_FPM:+musl}$2 in 'musl*:'*) return ;; esac
   listening=$(all_listening)
   reconfigure pool "$2"
   serve

@@ -114,7 +114,7 @@ look() {
 # configure NAME LISTEN [LINE...]: a pool; the first also begins the file.
 configure() {
   [ -e "$dir/php-fpm.conf" ] || php_conf "pid = $dir/pid" "log_level = notice" >/dev/null
-  pool "$@" "env[POOL] = $1"
+  pool "$@" "env[POOL] = $1" "php_admin_flag[expose_php] = off" # as Debian has it
 }
 
 reconfigure() {
