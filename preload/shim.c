@@ -151,13 +151,20 @@ void shim_say(char what)
                 (void)raw6(sendto, fd, &what, 1, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 }
 
-/* The kernel tells of fpm-waker's death by a signal: it must go to the process that drains. */
+/*
+ * The kernel tells of fpm-waker's death by a signal: it must go to the process that drains. If that
+ * signal came when nobody could heed it (a container's init without a handler), it is given again.
+ */
 static void own_handover_signal(uint32_t pid)
 {
-        int fd = handover_connection(shim.gate.page);
+        static const struct timespec now = {0};
+        struct pollfd host = {.fd = handover_connection(shim.gate.page), .events = POLLIN};
 
-        if (fd >= 0)
-                (void)raw_fcntl(fd, F_SETOWN, (long)pid);
+        if (host.fd < 0)
+                return;
+        (void)raw_fcntl(host.fd, F_SETOWN, (long)pid);
+        if (raw_poll(&host, 1, &now) > 0)
+                (void)raw2(kill, pid, SIGQUIT);
 }
 
 void shim_become_server(void)
@@ -175,8 +182,8 @@ void shim_become_server(void)
         if (former != 0 && (former == pid || raw2(kill, former, 0) == -ESRCH))
                 gate_reset(&shim.gate);
         atomic_store(&page->master, pid);
-        own_handover_signal(pid);
         shim_say(GATE_SAYS_MASTER);
+        own_handover_signal(pid);
 }
 
 void shim_set_fd(int fd, unsigned kind)

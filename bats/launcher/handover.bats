@@ -205,6 +205,22 @@ done"
   has_line "$dir/server.log" drained
 }
 
+@test "the host's death before php-fpm could heed the signal ends it all the same" {
+  host good
+  configure www "$dir/www.sock"
+  # As the init of a container does: the signal is lost until php-fpm has its handler.
+  # shellcheck disable=SC2016 # for the inner shell
+  start server "$launcher" "--handover=$handover" -- bash -c \
+    'trap "" QUIT; echo up; until [ -e "$1/go" ]; do read -t 0.01 <> <(:); done; exec "${@:2}"' \
+    - "$dir" "$server_binary" -F -y "$dir/php-fpm.conf"
+  wait_for has_line "$dir/server.log" up
+  kill -KILL "$host"
+  wait_for is_gone "$host"
+  touch "$dir/go"
+  wait_for is_gone "$pid"
+  wait "$pid"
+}
+
 @test "php-fpm: serves, says who is master and that it is ready, and drains when the host dies" {
   host good
   configure www "$dir/www.sock" # its own path, as if it were the same in the container
