@@ -40,10 +40,14 @@ static const char usage[] =
     "  --between=SECONDS    wait between two requests\n"
     "  --pause=SECONDS      wait after connecting, before sending ...\n"
     "  --pause-at=BYTES     ... or once that many bytes are sent\n"
+    "  --slow-read=SECONDS  wait before each read of the answer\n"
     "  --linger=SECONDS     keep the connection open after the answer\n"
     "  --timeout=SECONDS    for one request, default 20\n"
     "  --expect=TEXT        a response without TEXT is wrong\n"
     "  --raw=FILE           send FILE's bytes, print what comes back until EOF\n"
+    "  --half-close         with --raw: say that nothing more will come\n"
+    "  --abort              with --raw: close as soon as all is sent\n"
+    "  --print-request      only print the bytes that would be sent\n"
     "  --clients=N          hammer: N clients at once; prints one line, \"ok N lost N ...\"\n"
     "  --duration=SECONDS   hammer for that long instead of --requests each\n"
     "\n"
@@ -102,9 +106,9 @@ static struct {
         struct buffer body;
         const char *raw;
         const char *expect;
-        double between, pause, linger, timeout, duration;
+        double between, pause, slow_read, linger, timeout, duration;
         unsigned long requests, clients, pause_at;
-        bool keep_conn, has_body;
+        bool keep_conn, has_body, half_close, abort, print_request;
 } arg = {.timeout = 20, .requests = 1};
 
 static void die(const char *what)
@@ -341,6 +345,8 @@ static enum outcome exchange(int fd, const char *request, size_t from, size_t to
 
                 if (until_sent && from == to)
                         break;
+                if (arg.half_close && from == to)
+                        (void)shutdown(fd, SHUT_WR);
                 if (rest <= 0 || poll(&event, 1, (int)(rest * 1000) + 1) == 0) {
                         outcome = TIMEOUT;
                         break;
@@ -358,6 +364,7 @@ static enum outcome exchange(int fd, const char *request, size_t from, size_t to
                 }
                 if (!(event.revents & (POLLIN | POLLHUP | POLLERR)))
                         continue;
+                wait_seconds(arg.slow_read);
                 n = read(fd, chunk, sizeof(chunk));
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         continue;
@@ -401,7 +408,10 @@ static enum outcome run_request(int *fd, const struct buffer *request, struct bu
                 outcome = exchange(*fd, request->data, 0, first, true, deadline, out, err);
         else
                 first = 0;
-        if (outcome == OK) {
+        if (outcome == OK && arg.abort)
+                outcome =
+                    exchange(*fd, request->data, first, request->length, true, deadline, out, err);
+        else if (outcome == OK) {
                 wait_seconds(arg.pause);
                 outcome =
                     exchange(*fd, request->data, first, request->length, false, deadline, out, err);
@@ -587,12 +597,16 @@ static void parse_options(int argc, char **argv)
                 BETWEEN,
                 PAUSE,
                 PAUSE_AT,
+                SLOW_READ,
                 LINGER,
                 TIME_OUT,
                 EXPECT,
                 RAW,
                 CLIENTS,
                 DURATION,
+                HALF_CLOSE,
+                ABORT,
+                PRINT_REQUEST,
                 FREE_PORT,
                 HELP
         };
@@ -605,12 +619,16 @@ static void parse_options(int argc, char **argv)
             {"between", required_argument, NULL, BETWEEN},
             {"pause", required_argument, NULL, PAUSE},
             {"pause-at", required_argument, NULL, PAUSE_AT},
+            {"slow-read", required_argument, NULL, SLOW_READ},
             {"linger", required_argument, NULL, LINGER},
             {"timeout", required_argument, NULL, TIME_OUT},
             {"expect", required_argument, NULL, EXPECT},
             {"raw", required_argument, NULL, RAW},
             {"clients", required_argument, NULL, CLIENTS},
             {"duration", required_argument, NULL, DURATION},
+            {"half-close", no_argument, NULL, HALF_CLOSE},
+            {"abort", no_argument, NULL, ABORT},
+            {"print-request", no_argument, NULL, PRINT_REQUEST},
             {"free-port", no_argument, NULL, FREE_PORT},
             {"help", no_argument, NULL, HELP},
             {0},
@@ -644,6 +662,9 @@ static void parse_options(int argc, char **argv)
                 case PAUSE_AT:
                         arg.pause_at = strtoul(optarg, NULL, 10);
                         break;
+                case SLOW_READ:
+                        arg.slow_read = strtod(optarg, NULL);
+                        break;
                 case LINGER:
                         arg.linger = strtod(optarg, NULL);
                         break;
@@ -661,6 +682,15 @@ static void parse_options(int argc, char **argv)
                         break;
                 case DURATION:
                         arg.duration = strtod(optarg, NULL);
+                        break;
+                case HALF_CLOSE:
+                        arg.half_close = true;
+                        break;
+                case ABORT:
+                        arg.abort = true;
+                        break;
+                case PRINT_REQUEST:
+                        arg.print_request = true;
                         break;
                 case FREE_PORT:
                         exit(print_free_port());
@@ -683,12 +713,15 @@ int main(int argc, char **argv)
         struct buffer request;
 
         parse_options(argc, argv);
-        parse_address(argv[optind]);
+        if (!arg.print_request)
+                parse_address(argv[optind]);
         if (arg.raw) {
                 request = read_file(arg.raw);
         } else {
                 default_params(argv[optind + 1]);
                 request = build_request();
         }
+        if (arg.print_request)
+                return fwrite(request.data, 1, request.length, stdout) < request.length;
         return arg.clients > 0 ? run_hammer(&request) : (int)run_once(&request);
 }

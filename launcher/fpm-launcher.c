@@ -44,6 +44,7 @@ struct settings {
         const char *listen[GATE_SOCKETS_MAX];
         size_t n_listen;
         bool fd0;
+        bool read_ahead;
 };
 
 static int print_help(void)
@@ -63,6 +64,8 @@ static int print_help(void)
                "                         was passed: %s beside this program)\n"
                "  --fd0                  the server wants its listening socket as descriptor 0:\n"
                "                         php-cgi, fcgiwrap, programs with libfcgi (default: no)\n"
+               "  --read-ahead=BOOLEAN   spare php-fpm most of its system calls for a request\n"
+               "                         (default: yes)\n"
                "  --preload=PATH         the shim (default: libfpm-waker.so beside this)\n"
                "  --help                 print this and exit\n"
                "  --version              print the version and exit\n"
@@ -70,7 +73,7 @@ static int print_help(void)
                "Each option is also a variable, which the option overrides:\n"
                "FPM_WAKER_EXIT_IDLE_TIME, FPM_WAKER_DRAIN_LIMIT, FPM_WAKER_LISTEN (addresses,\n"
                "with blanks between them), FPM_WAKER_HANDOVER, FPM_WAKER_FD0 (yes or no),\n"
-               "FPM_WAKER_PRELOAD. Exit statuses: see fpm-launcher(1).\n",
+               "FPM_WAKER_READ_AHEAD, FPM_WAKER_PRELOAD. Exit statuses: see fpm-launcher(1).\n",
                DRAIN_LIMIT_DEFAULT, HANDOVER_DEFAULT);
         return fflush(stdout) == 0 ? 0 : log_fail(STATUS_SYSTEM, "cannot print the help: %m");
 }
@@ -142,6 +145,7 @@ static int read_variables(struct settings *settings)
         const char *exit_idle = variable("FPM_WAKER_EXIT_IDLE_TIME");
         const char *drain_limit = variable("FPM_WAKER_DRAIN_LIMIT");
         const char *fd0 = variable("FPM_WAKER_FD0");
+        const char *read_ahead = variable("FPM_WAKER_READ_AHEAD");
         int r = 0;
 
         settings->preload = variable("FPM_WAKER_PRELOAD");
@@ -152,6 +156,8 @@ static int read_variables(struct settings *settings)
                 r = set_span("FPM_WAKER_DRAIN_LIMIT", drain_limit, &settings->drain_limit_usec);
         if (r == 0 && fd0)
                 r = set_boolean("FPM_WAKER_FD0", fd0, &settings->fd0);
+        if (r == 0 && read_ahead)
+                r = set_boolean("FPM_WAKER_READ_AHEAD", read_ahead, &settings->read_ahead);
         return r;
 }
 
@@ -165,6 +171,7 @@ static int read_options(int argc, char **argv, struct settings *settings)
                 LISTEN,
                 HANDOVER,
                 FD0,
+                READ_AHEAD,
                 PRELOAD,
                 HELP,
                 VERSION,
@@ -175,6 +182,7 @@ static int read_options(int argc, char **argv, struct settings *settings)
             {"listen", required_argument, NULL, LISTEN},
             {"handover", required_argument, NULL, HANDOVER},
             {"fd0", no_argument, NULL, FD0},
+            {"read-ahead", required_argument, NULL, READ_AHEAD},
             {"preload", required_argument, NULL, PRELOAD},
             {"help", no_argument, NULL, HELP},
             {"version", no_argument, NULL, VERSION},
@@ -207,6 +215,9 @@ static int read_options(int argc, char **argv, struct settings *settings)
                         break;
                 case FD0:
                         settings->fd0 = true;
+                        break;
+                case READ_AHEAD:
+                        r = set_boolean("--read-ahead=", optarg, &settings->read_ahead);
                         break;
                 case PRELOAD:
                         settings->preload = optarg;
@@ -275,7 +286,7 @@ static int collect_sockets(const struct settings *settings, struct passed *passe
 
 int main(int argc, char **argv)
 {
-        struct settings settings = {.exit_idle_usec = GATE_INFINITY};
+        struct settings settings = {.exit_idle_usec = GATE_INFINITY, .read_ahead = true};
         struct passed passed = PASSED_NOTHING;
         struct server server;
         int r;
@@ -300,6 +311,7 @@ int main(int argc, char **argv)
                 return r;
         passed.gate.page->exit_idle_usec = settings.exit_idle_usec;
         passed.gate.page->drain_limit_usec = settings.drain_limit_usec;
+        passed.gate.page->read_ahead = settings.read_ahead;
         r = passed_settle(&passed, settings.fd0);
         if (r > 0)
                 return r;

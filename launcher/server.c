@@ -368,7 +368,8 @@ int server_prepare_environment(const struct server *server, int page_fd)
             "LISTEN_FDNAMES",     "LISTEN_PIDFDID",
             "FPM_WAKER_LISTEN",   "FPM_WAKER_EXIT_IDLE_TIME",
             "FPM_WAKER_FD0",      "FPM_WAKER_DRAIN_LIMIT",
-            "FPM_WAKER_HANDOVER", "FPM_WAKER_PRELOAD",
+            "FPM_WAKER_HANDOVER", "FPM_WAKER_READ_AHEAD",
+            "FPM_WAKER_PRELOAD",
         };
         char page[16];
 

@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include "raw.h"
+#include "read-ahead.h"
 #include "record.h"
 #include "text.h"
 
@@ -31,9 +32,16 @@ struct connection *connection_open(int fd, struct gate_slot *slot)
                 connection->fd = fd;
                 connection->slot = slot;
                 shim_set_fd(fd, SHIM_FD_CONNECTION + i);
+                read_ahead_begin(connection);
                 return connection;
         }
         return NULL;
+}
+
+void connection_before_close(const struct connection *connection)
+{
+        if (read_ahead_is_on(connection))
+                read_ahead_settle();
 }
 
 void connection_close(struct connection *connection)
@@ -41,6 +49,7 @@ void connection_close(struct connection *connection)
         struct gate_slot *slot = connection->slot;
 
         connection->used = false;
+        read_ahead_end(connection);
         if (connection->left_behind && slot) {
                 atomic_store(&slot->last_end_usec, gate_now_usec());
                 gate_set_state(slot, GATE_FREE);
@@ -55,6 +64,7 @@ void connection_forget_all(void)
                 if (connection->used)
                         shim_set_fd(connection->fd, SHIM_FD_OTHER);
                 connection->used = false;
+                read_ahead_end(connection);
         }
 }
 
@@ -88,8 +98,12 @@ int connection_before_read(int fd, struct connection *connection)
         struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
                                 {.fd = shim.gate.closing_fd, .events = POLLIN}};
 
-        if (!is_between_requests(connection) || !slot)
+        if (connection->finished)
+                return 0;
+        if (!is_between_requests(connection) || !slot || read_ahead_has_bytes(connection))
                 return 1;
+        if (read_ahead_is_on(connection))
+                read_ahead_settle();
         atomic_store(&slot->last_end_usec, gate_now_usec());
         gate_set_state(slot, GATE_KEPT_ALIVE);
         for (;;) {
@@ -105,6 +119,54 @@ int connection_before_read(int fd, struct connection *connection)
         }
         gate_set_state(slot, GATE_BUSY);
         return 1;
+}
+
+long connection_read(int fd, struct connection *connection, void *buffer, size_t size)
+{
+        struct iovec vector = {.iov_base = buffer, .iov_len = size};
+        long r = read_ahead_is_on(connection) ? read_ahead_read(buffer, size)
+                                              : raw_read(fd, buffer, size);
+
+        if (r > 0)
+                connection_did_read(connection, &vector, (size_t)r);
+        return r;
+}
+
+long connection_poll(const struct connection *connection, struct pollfd *fds,
+                     const struct timespec *timeout)
+{
+        long r;
+
+        if (!read_ahead_is_on(connection) || read_ahead_peek(MSG_DONTWAIT) <= 0) {
+                r = raw_poll(fds, 1, timeout);
+                if (r > 0 && fds->revents == POLLIN && read_ahead_is_on(connection))
+                        (void)read_ahead_peek(MSG_DONTWAIT);
+                return r;
+        }
+        fds->revents = POLLIN;
+        return 1;
+}
+
+/* True if the request's last byte is here. php-fpm leaves the end of an empty body unread. */
+static bool came_whole(const struct connection *connection)
+{
+        struct record_stream in = connection->in;
+        struct record_news news = {0};
+        size_t size;
+        const void *rest = read_ahead_rest(&size);
+
+        record_feed(&in, rest, size, &news);
+        return !news.begun && connection->unread <= (int32_t)news.input_ended &&
+               record_at_boundary(&in);
+}
+
+bool connection_finish(struct connection *connection)
+{
+        if (read_ahead_is_on(connection) && connection->asked && !connection->kept &&
+            connection->active <= 0 && record_at_boundary(&connection->out) &&
+            came_whole(connection))
+                connection->finished = read_ahead_discard();
+        return connection->finished;
 }
 
 static void feed(struct record_stream *stream, const struct iovec *vector, size_t size,
@@ -123,8 +185,10 @@ void connection_did_read(struct connection *connection, const struct iovec *vect
         struct record_news news = {0};
 
         feed(&connection->in, vector, size, &news);
+        connection->unread += (int32_t)news.begun - (int32_t)news.input_ended;
         if (!news.begun)
                 return;
+        connection->asked = true;
         connection->active += (int32_t)news.begun;
         connection->kept = news.kept;
         if (connection->slot)

@@ -5,13 +5,19 @@
  */
 #pragma once
 
+#include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "shim.h"
 
 /* Starts to follow a connection that slot's worker accepted. NULL: too many, it is not followed. */
 struct connection *connection_open(int fd, struct gate_slot *slot);
+
+/* Before its descriptor is closed. */
+void connection_before_close(const struct connection *connection);
 
 /* Ends it. The slot is freed if the worker went on to accept another one meanwhile. */
 void connection_close(struct connection *connection);
@@ -25,6 +31,22 @@ void connection_forget_all(void);
  * Returns 1: read now; 0: the gate is closed, answer end of file; -EINTR.
  */
 int connection_before_read(int fd, struct connection *connection);
+
+/* read(2), after connection_before_read(). Returns what read would. */
+long connection_read(int fd, struct connection *connection, void *buffer, size_t size);
+
+/*
+ * poll(2) for input of this connection alone: php-fpm's wait for a new connection's first bytes.
+ * Returns what poll would.
+ */
+long connection_poll(const struct connection *connection, struct pollfd *fds,
+                     const struct timespec *timeout);
+
+/*
+ * shutdown(SHUT_WR): true if nothing is left to do but to close. php-fpm would otherwise wait for
+ * the web server to close first, and sleep once more for each request.
+ */
+bool connection_finish(struct connection *connection);
 
 /* After a read (write) of size bytes that lie in the vector. */
 void connection_did_read(struct connection *connection, const struct iovec *vector, size_t size);

@@ -30,6 +30,7 @@ void gate_page_init(struct gate_page *page)
         page->closing_fd = -1;
         page->opening_fd = -1;
         page->handover_fd = -1;
+        page->read_ahead = 1;
 }
 
 void gate_reset(struct gate *gate)

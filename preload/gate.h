@@ -88,7 +88,7 @@ struct gate_page {
         int32_t handover_fd;       /* connection to fpm-waker, -1 if there is none */
         uint32_t fd0;              /* the server wants its listening socket at descriptor 0 */
         uint32_t n_sockets;
-        uint32_t reserved;
+        uint32_t read_ahead; /* php-fpm's requests are read ahead, see read-ahead.h */
         struct gate_socket sockets[GATE_SOCKETS_MAX];
 
         /* Shared while the server runs. */

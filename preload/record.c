@@ -5,6 +5,7 @@ enum {
         RECORD_HEADER = 8,
         RECORD_BEGIN_REQUEST = 1,
         RECORD_END_REQUEST = 3,
+        RECORD_STDIN = 5,
         RECORD_FLAGS = RECORD_HEADER + 2, /* of a BEGIN_REQUEST, behind the two bytes of the role */
         RECORD_KEEP_CONN = 1,
 };
@@ -38,6 +39,8 @@ static void record_is_complete(struct record_stream *stream, struct record_news 
 {
         if (stream->head[1] == RECORD_END_REQUEST)
                 news->ended++;
+        if (stream->head[1] == RECORD_STDIN && content_size(stream) == 0)
+                news->input_ended++;
         stream->have = 0;
 }
 

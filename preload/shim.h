@@ -57,12 +57,23 @@ struct record_stream {
 struct connection {
         bool used;
         int fd;
+        bool asked;        /* has had a request */
         bool kept;         /* its last request asked for FCGI_KEEP_CONN */
+        bool finished;     /* its only request was read and answered to the end */
         bool said_goodbye; /* see connection.c */
         bool left_behind;  /* its worker went on to accept another: the slot is its own */
         int32_t active;    /* requests begun and not ended */
+        int32_t unread;    /* requests begun whose body has not been read to its end */
         struct gate_slot *slot;
         struct record_stream in, out;
+};
+
+/* What was read from a connection before the server asked for it. See read-ahead.h. */
+struct read_ahead {
+        const struct connection *connection; /* NULL: none is read ahead */
+        uint32_t at, end; /* where in the buffer the bytes are that the server has not read */
+        uint32_t peeked;  /* so many bytes, from the buffer's start, are still in the socket too */
+        uint8_t buffer[8192];
 };
 
 /* A passed socket, as this process knows it. */
@@ -103,6 +114,7 @@ struct shim {
         uint8_t fds[SHIM_FDS_MAX]; /* enum shim_fd */
         int fds_end;               /* no descriptor from here on was ever ours */
         struct connection connections[SHIM_CONNECTIONS_MAX];
+        struct read_ahead read_ahead;
         struct hold hold;
         int deferred; /* a signal that a worker lets wait, 0: none */
 

@@ -157,8 +157,12 @@ WRAP(int, setxattr, const char *path, const char *name, const void *value, size_
 
 WRAP(int, close, int fd)
 {
-        if (shim_fd(fd) != SHIM_FD_OTHER && shim_owns_memory())
+        if (shim_fd(fd) != SHIM_FD_OTHER && shim_owns_memory()) {
+                if (shim_fd(fd) >= SHIM_FD_CONNECTION)
+                        connection_before_close(
+                            &shim.connections[shim_fd(fd) - SHIM_FD_CONNECTION]);
                 shim_forget(fd);
+        }
         return (int)result(raw_close(fd));
 }
 
@@ -245,18 +249,12 @@ static ssize_t receive_buffer(int fd, struct connection *connection, void *buffe
 WRAP(ssize_t, read, int fd, void *buffer, size_t size)
 {
         struct connection *connection = connection_of(fd);
-        struct iovec vector = {.iov_base = buffer, .iov_len = size};
         long r;
 
         if (!connection)
                 return result(raw_read(fd, buffer, size));
         r = connection_before_read(fd, connection);
-        if (r <= 0)
-                return result(r);
-        r = raw_read(fd, buffer, size);
-        if (r > 0)
-                connection_did_read(connection, &vector, (size_t)r);
-        return result(r);
+        return result(r <= 0 ? r : connection_read(fd, connection, buffer, size));
 }
 
 WRAP(ssize_t, readv, int fd, const struct iovec *vector, int n)
@@ -277,7 +275,8 @@ WRAP(ssize_t, recvfrom, int fd, void *buffer, size_t size, int flags, struct soc
 
         if (!connection || from)
                 return result(raw6(recvfrom, fd, buffer, size, flags, from, from_size));
-        return receive_buffer(fd, connection, buffer, size, flags);
+        return flags ? receive_buffer(fd, connection, buffer, size, flags)
+                     : wrap_read(fd, buffer, size);
 }
 
 WRAP(ssize_t, recv, int fd, void *buffer, size_t size, int flags)
@@ -292,6 +291,26 @@ WRAP(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
         if (!connection)
                 return result(raw3(recvmsg, fd, message, flags));
         return receive(fd, connection, message, flags);
+}
+
+WRAP(int, poll, struct pollfd *fds, nfds_t n, int timeout)
+{
+        const struct connection *connection =
+            n == 1 && fds->events == POLLIN ? connection_of(fds->fd) : NULL;
+        struct timespec span = {.tv_sec = timeout / 1000,
+                                .tv_nsec = (long)(timeout % 1000) * 1000000};
+
+        return (int)result(connection ? connection_poll(connection, fds, timeout < 0 ? NULL : &span)
+                                      : raw_poll(fds, (unsigned)n, timeout < 0 ? NULL : &span));
+}
+
+WRAP(int, shutdown, int fd, int how)
+{
+        struct connection *connection = how == SHUT_WR ? connection_of(fd) : NULL;
+
+        if (connection && connection_finish(connection))
+                return 0;
+        return (int)result(raw2(shutdown, fd, how));
 }
 
 /* What programs built with _FORTIFY_SOURCE call instead; too small a buffer is a bug of theirs. */

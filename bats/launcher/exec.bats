@@ -61,7 +61,7 @@ page_of_server=(sh -c 'exec "$0" page' "$unit_test")
 @test "the environment is kept, but for what was ours" {
   local seen
   seen=$(env -i "PATH=$PATH" MINE=1 LISTEN_ADDRESS=mine FPM_WAKER_EXIT_IDLE_TIME=1min \
-    FPM_WAKER_DRAIN_LIMIT=1s FPM_WAKER_LISTEN= FPM_WAKER_FD0=no FPM_WAKER_HANDOVER= \
+    FPM_WAKER_DRAIN_LIMIT=1s FPM_WAKER_LISTEN= FPM_WAKER_FD0=no FPM_WAKER_HANDOVER= FPM_WAKER_READ_AHEAD=no \
     "FPM_WAKER_PRELOAD=$shim" LISTEN_PIDFDID=7 NOTIFY_SOCKET=/run/n WATCHDOG_USEC=1 FPM_SOCKETS=x=9 \
     "$holder" run "$dir/holder" "$launcher" env | sort)
   is "$seen" "FPM_SOCKETS=x=9
@@ -166,12 +166,12 @@ drain-limit 2000000"
   is "$("$launcher" --version)" "fpm-launcher $(sed -n 's/^VERSION *:= *//p' "$tree/Makefile")"
   "$launcher" --help >"$dir/help" 2>"$dir/stderr"
   is "$(<"$dir/stderr")" ''
-  for option in exit-idle-time=SPAN drain-limit=SPAN listen=ADDRESS handover=PATH fd0 preload=PATH help \
-    version; do
+  for option in exit-idle-time=SPAN drain-limit=SPAN listen=ADDRESS handover=PATH fd0 \
+    read-ahead=BOOLEAN preload=PATH help version; do
     contains "$(<"$dir/help")" "  --$option "
   done
   for option in '(default: infinity)' '(default: 80s)' FPM_WAKER_EXIT_IDLE_TIME FPM_WAKER_DRAIN_LIMIT \
-    FPM_WAKER_LISTEN FPM_WAKER_HANDOVER FPM_WAKER_FD0 FPM_WAKER_PRELOAD; do
+    FPM_WAKER_LISTEN FPM_WAKER_HANDOVER FPM_WAKER_FD0 FPM_WAKER_READ_AHEAD FPM_WAKER_PRELOAD; do
     contains "$(<"$dir/help")" "$option"
   done
   [ "$(awk '{ print length }' "$dir/help" | sort -n | tail -n 1)" -le 80 ] || fail 'lines are too long'

@@ -62,6 +62,9 @@ patched() {
 @test "bad boolean" {
   refuses 2 'bad boolean in FPM_WAKER_FD0: perhaps; use yes or no' \
     env FPM_WAKER_FD0=perhaps "$launcher" true
+  refuses 2 'bad boolean in FPM_WAKER_READ_AHEAD: perhaps; use yes or no' \
+    env FPM_WAKER_READ_AHEAD=perhaps "$launcher" true
+  refuses 2 'bad boolean in --read-ahead=: 2; use yes or no' "$launcher" --read-ahead=2 true
 }
 
 @test "--fd0 with two sockets" {

@@ -1,0 +1,186 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# Read-ahead and closing without lingering: every byte of requests and answers is as without, in
+# whatever pieces and sizes they come, and the system calls are fewer.
+
+load ../helpers
+load vhost
+
+# The size of the shim's buffer.
+buffer=8192
+
+setup() {
+  start_vhost
+  # What came, as PHP sees it.
+  echo=$(page echo.php <<<'<?php readfile("php://input");')
+  pad=$(page pad.php <<<'<?php echo strlen($_SERVER["PAD"]), " ", md5($_SERVER["PAD"]), "\n";')
+}
+teardown() { end_vhost; }
+
+# up [OPTION...]: one worker on a path and on TCP, so that each answer shows that it is free again.
+up() {
+  hold www=unix tcp=4
+  configure www "$www" 'pm.max_children = 1' 'php_admin_value[post_max_size] = 16M'
+  configure tcp "$tcp" 'pm.max_children = 1' 'php_admin_value[post_max_size] = 16M'
+  serve "$@"
+  is_up "$www"
+}
+
+# bytes N: that many, none like the one before.
+bytes() {
+  seq -f '%.0f,' 1 "$(($1 / 2 + 1))" | tr -d '\n' | head -c "$1"
+}
+
+# comes_back SIZE ADDRESS [OPTION...]: a body of that size is answered byte for byte.
+comes_back() {
+  bytes "$1" >"$dir/body"
+  request "$2" "$echo" "--body=$dir/body" "${@:3}" >"$dir/answer"
+  cmp <(sed '1,/^\r$/d' "$dir/answer") "$dir/body" || fail "a body of $1 bytes on $2, ${*:3}"
+}
+
+bodies() {
+  local size address keep
+  up "$@"
+  for address in "$www" "$tcp"; do
+    for size in 0 1 7 8 100 $((buffer - 600)) $((buffer - 1)) "$buffer" $((buffer + 1)) \
+      $((2 * buffer - 8)) $((2 * buffer)) 65534 65535 65536 $((65535 * 2)) 1000003 5242880; do
+      for keep in '' --keep-conn; do
+        comes_back "$size" "$address" ${keep:+"$keep"}
+      done
+    done
+  done
+}
+
+@test "bodies of every size come whole, read ahead" { bodies; }
+@test "bodies of every size come whole, not read ahead" { bodies --read-ahead=no; }
+
+@test "a request that ends anywhere around the buffer's end" {
+  local base size all sum address
+  up
+  base=$("$fastcgi" --print-request --param=PAD= . "$pad" | wc -c)
+  all=$(bytes "$buffer")
+  for ((size = buffer - base - 20; size < buffer - base + 20; size++)); do
+    sum=$(printf %s "${all:0:size}" | md5sum)
+    for address in "$www" "$tcp"; do
+      is "$(body "$address" "$pad" "--param=PAD=${all:0:size}")" "$size ${sum%% *}"
+    done
+  done
+}
+
+@test "a request that comes in two pieces, cut anywhere" {
+  local at address
+  up
+  for address in "$www" "$tcp"; do
+    for at in 1 7 8 9 15 16 17 23 24 25 100 300 500 600 2000 $((buffer - 1)) "$buffer" \
+      $((buffer + 1)); do
+      comes_back 9000 "$address" --pause=0.02 "--pause-at=$at"
+      comes_back 9000 "$address" --pause=0.02 "--pause-at=$at" --keep-conn
+    done
+  done
+}
+
+@test "several requests on a connection, one after the other and all at once" {
+  local address one answer
+  up
+  answer=$(headed hello)
+  # A whole request, as the client sends it: here to a file.
+  "$fastcgi" --keep-conn --print-request . "$hello" >"$dir/one"
+  for address in "$www" "$tcp"; do
+    is "$(request "$address" "$hello" --keep-conn --requests=3)" "$answer"$'\n'"$answer"$'\n'"$answer"
+    cat "$dir/one" "$dir/one" "$dir/one" "$dir/one" >"$dir/four"
+    "$fastcgi" "--raw=$dir/four" --half-close "$address" >"$dir/answers"
+    is "$(grep -ac '^hello$' "$dir/answers")" 4
+  done
+}
+
+@test "bytes behind a request are read and thrown away, not answered by a reset" {
+  local address extra
+  up
+  "$fastcgi" --print-request . "$hello" >"$dir/one"
+  for address in "$www" "$tcp"; do
+    for extra in 1 8 100 "$buffer" 100000; do
+      { cat "$dir/one" && head -c "$extra" /dev/zero; } >"$dir/more"
+      "$fastcgi" "--raw=$dir/more" "$address" >"$dir/answer"
+      is "$(grep -ac '^hello$' "$dir/answer")" 1 "$extra bytes on $address"
+    done
+  done
+}
+
+@test "a 20 MB answer to a slow client" {
+  local address big
+  up
+  big=$(page big.php <<<'<?php for ($i = 0; $i < 20; $i++) echo str_repeat(chr(65 + $i), 1 << 20);')
+  for address in "$www" "$tcp"; do
+    is "$(body "$address" "$big" --slow-read=0.002 | md5sum)" \
+      "$({ for c in {A..T}; do head -c 1048576 /dev/zero | tr '\0' "$c"; done && echo; } | md5sum)"
+  done
+}
+
+@test "clients that go away at any moment disturb nobody else" {
+  local address at
+  up
+  "$fastcgi" --body-size=9000 --print-request . "$echo" >"$dir/one"
+  for address in "$www" "$tcp"; do
+    for at in 0 1 8 20 300 600 5000 8192 9000; do
+      head -c "$at" "$dir/one" >"$dir/part"
+      "$fastcgi" "--raw=$dir/part" --abort "$address"
+      is "$(body "$address" "$hello")" hello "after one that went at byte $at"
+    done
+  done
+}
+
+@test "a body that the script does not read" {
+  local address size
+  up
+  for address in "$www" "$tcp"; do
+    for size in 1 8000 9000 5242880; do
+      is "$(body "$address" "$hello" "--body-size=$size")" hello
+    done
+  done
+}
+
+@test "work after fastcgi_finish_request, whose connection is closed before" {
+  up
+  is "$(get "$www" "$nap" 's=0.3&late=1')" slept
+  wait_for test -e "$dir/out/nap.ended"
+}
+
+@test "a client that stays connected after its answer does not hold the worker" {
+  local address
+  up
+  for address in "$www" "$tcp"; do
+    rm -f "$dir/out/stays.ended"
+    start stays "$fastcgi" '--param=QUERY_STRING=s=0&n=stays' --linger=60 "$address" "$nap"
+    wait_for test -e "$dir/out/stays.ended"
+    is "$(body "$address" "$hello" --timeout=5)" hello
+    kill "$pid"
+  done
+}
+
+# The system calls that a request costs on its connection, from accept to close.
+calls_of_request() {
+  local strace
+  start strace strace -f -o "$dir/calls" -p "$(workers | head -n 1)"
+  strace=$pid
+  wait_for has_line "$dir/strace.log" attached
+  is "$(body "$www" "$hello")" hello
+  wait_for has_line "$dir/calls" ' close\('
+  kill -INT "$strace"
+  wait "$strace" || true
+  awk '{ sub(/^[0-9]+ +/, ""); name = $0; sub(/\(.*/, "", name) }
+    name ~ /^accept/ && / = [0-9]+$/ { fd = $NF; print name; next }
+    fd && $0 ~ "^[a-z0-9]+[(](\\[[{]fd=)?" fd "[,)]" { print name (/MSG_PEEK/ ? "-peek" : "") }' \
+    "$dir/calls" | xargs
+}
+
+@test "the system calls of a request on its connection" {
+  up
+  is "$(calls_of_request)" 'accept4 recvfrom-peek write recvmsg close'
+}
+
+@test "the system calls of a request on its connection, not read ahead" {
+  up --read-ahead=no
+  is "$(calls_of_request)" \
+    'accept4 ppoll read read read read read write shutdown read read close'
+}
