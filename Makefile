@@ -3,6 +3,7 @@
 #   make                the shim, the launcher and fpm-waker, in build/
 #   make check          sets up all it needs (as root) and passes the tests
 #   make demo           sets up all it needs (as root) and shows the main job
+#   make bench          sets up all it needs (as root) and measures the request path
 #   make install        DESTDIR= PREFIX=
 #   make uninstall      removes exactly that
 #   make clean
@@ -67,12 +68,15 @@ clean:
 	rm -rf $(BUILD)
 
 # Sets up what building needs before it builds, so that it works on a machine with only a compiler.
-.PHONY: check demo
+.PHONY: check demo bench
 check:
 	bats/run
 
 demo:
 	bats/demo
+
+bench:
+	bats/bench
 
 include units/install.mk bats/tools.mk $(wildcard bats/*/tests.mk)
 
