@@ -250,8 +250,10 @@ at_start() {
   load_begin "$www" "$nap" --param=QUERY_STRING=s=0.005
   end QUIT
   for moment in {4..40}; do
+    set -m # without, bash has the server ignore SIGQUIT until the holder has put that right
     start server env "VHOST_DIRECTORY=$dir" "$holder" run "$dir/holder" "$launcher" \
       "--preload=$shim" -- "$server_binary" -F -y "$dir/php-fpm.conf"
+    set +m
     server=$pid
     for name; do
       sleep "$(printf '0.%03d' "$moment")" # the moment is what is tested
