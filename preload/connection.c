@@ -129,6 +129,8 @@ long connection_read(int fd, struct connection *connection, void *buffer, size_t
 
         if (r > 0)
                 connection_did_read(connection, &vector, (size_t)r);
+        else if (r == 0)
+                connection_did_end(connection);
         return r;
 }
 
@@ -194,6 +196,12 @@ void connection_did_read(struct connection *connection, const struct iovec *vect
         if (connection->slot)
                 atomic_fetch_add_explicit(&connection->slot->requests, news.begun,
                                           memory_order_relaxed);
+}
+
+void connection_did_end(const struct connection *connection)
+{
+        if (is_between_requests(connection) && connection->slot)
+                gate_set_state(connection->slot, GATE_KEPT_ALIVE);
 }
 
 void connection_did_write(struct connection *connection, const struct iovec *vector, size_t size)

@@ -48,6 +48,9 @@ long connection_poll(const struct connection *connection, struct pollfd *fds,
  */
 bool connection_finish(struct connection *connection);
 
+/* After the read that found the client's end of the connection: that is no request. */
+void connection_did_end(const struct connection *connection);
+
 /* After a read (write) of size bytes that lie in the vector. */
 void connection_did_read(struct connection *connection, const struct iovec *vector, size_t size);
 void connection_did_write(struct connection *connection, const struct iovec *vector, size_t size);

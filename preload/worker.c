@@ -72,12 +72,18 @@ static void say_ready(void)
 
 static void be_back(void)
 {
+        uint32_t state;
+
         leave_connection_behind();
-        if (!slot) {
+        if (slot) {
+                state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+                /* The end of a kept-alive connection is not that of a request. */
+                if (state != GATE_WAITING && state != GATE_KEPT_ALIVE)
+                        atomic_store(&slot->last_end_usec, gate_now_usec());
+                if (state != GATE_WAITING)
+                        gate_set_state(slot, GATE_WAITING);
+        } else {
                 slot = gate_claim(&shim.gate, raw_getpid());
-        } else if (atomic_load_explicit(&slot->state, memory_order_relaxed) != GATE_WAITING) {
-                atomic_store(&slot->last_end_usec, gate_now_usec());
-                gate_set_state(slot, GATE_WAITING);
         }
         defer_act_now();
 }

@@ -234,6 +234,8 @@ static ssize_t receive(int fd, struct connection *connection, struct msghdr *mes
         r = raw3(recvmsg, fd, message, flags);
         if (r > 0 && !(flags & MSG_PEEK))
                 connection_did_read(connection, vector, (size_t)r < room ? (size_t)r : room);
+        else if (r == 0 && !(flags & MSG_PEEK))
+                connection_did_end(connection);
         return result(r);
 }
 

@@ -145,6 +145,25 @@ ended_after() {
   kill -0 "$client"
 }
 
+@test "its end is not that of a request: the span does not begin anew" {
+  # Hung up by the server when the span is over, or by the client before.
+  local linger since took
+  configure www "$www"
+  for linger in 60 2; do
+    rm -f "$dir"/out/*
+    serve --exit-idle-time=4s
+    nap_begin kept 0 --keep-conn "--linger=$linger"
+    is_up "$www"
+    since=$(now_ms)
+    ended 15
+    took=$(($(now_ms) - since))
+    is "$status" 0
+    [ "$took" -ge 3500 ] || fail "ended $took ms after its last request"
+    [ "$took" -lt 5500 ] || fail "ended only $took ms after its last request"
+    kill "$client" 2>/dev/null || true
+  done
+}
+
 @test "one that is kept alive does count while it has a request" {
   configure www "$www"
   serve --exit-idle-time=1s
