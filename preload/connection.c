@@ -210,6 +210,9 @@ void connection_did_write(struct connection *connection, const struct iovec *vec
 
         feed(&connection->out, vector, size, &news);
         connection->active -= (int32_t)news.ended;
+        /* Whoever went on behind a goodbye is to hear the next one too. */
+        if (news.ended)
+                connection->said_goodbye = false;
 }
 
 /* True when these bytes would end the last request of a kept-alive connection. */
@@ -238,8 +241,7 @@ static void send_rest(int fd, size_t sent)
         }
 }
 
-static long write_with_goodbye(int fd, struct connection *connection, const struct iovec *vector,
-                               int n, size_t size)
+static long write_with_goodbye(int fd, const struct iovec *vector, int n, size_t size)
 {
         struct iovec with[VECTOR_MAX + 1];
         long r;
@@ -250,7 +252,6 @@ static long write_with_goodbye(int fd, struct connection *connection, const stru
         r = raw3(writev, fd, with, n + 1);
         if (r < (long)size)
                 return r;
-        connection->said_goodbye = true;
         send_rest(fd, (size_t)r - size);
         return (long)size;
 }
@@ -258,18 +259,22 @@ static long write_with_goodbye(int fd, struct connection *connection, const stru
 long connection_write(int fd, struct connection *connection, const struct iovec *vector, int n)
 {
         size_t size = 0;
+        bool is_last;
         long r;
 
         for (int i = 0; i < n; i++)
                 size += vector[i].iov_len;
-        if (connection->kept && n <= VECTOR_MAX && gate_is_closed(&shim.gate) &&
-            ends_last_request(connection, vector, size))
-                r = write_with_goodbye(fd, connection, vector, n, size);
+        is_last = connection->kept && n <= VECTOR_MAX && gate_is_closed(&shim.gate) &&
+                  ends_last_request(connection, vector, size);
+        if (is_last)
+                r = write_with_goodbye(fd, vector, n, size);
         else if (n == 1)
                 r = raw_write(fd, vector->iov_base, vector->iov_len);
         else
                 r = raw3(writev, fd, vector, n);
         if (r > 0)
                 connection_did_write(connection, vector, (size_t)r);
+        if (is_last && r == (long)size)
+                connection->said_goodbye = true;
         return r;
 }
