@@ -2,6 +2,7 @@
 #
 #   make                the shim, the launcher and fpm-waker, in build/
 #   make check          sets up all it needs (as root) and passes the tests
+#   make fuzz           looks for streams that FastCGI framing takes for something else; FUZZ_SECONDS=
 #   make demo           sets up all it needs (as root) and shows the main job
 #   make bench          sets up all it needs (as root) and measures the request path
 #   make install        DESTDIR= PREFIX=

@@ -69,3 +69,13 @@ void record_feed(struct record_stream *stream, const void *data, size_t size,
                         record_is_complete(stream, news);
         }
 }
+
+bool record_skip(struct record_stream *stream, size_t size, struct record_news *news)
+{
+        if (size > stream->left)
+                return false;
+        stream->left -= (uint32_t)size;
+        if (size && !stream->left)
+                record_is_complete(stream, news);
+        return true;
+}

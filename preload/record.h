@@ -23,6 +23,12 @@ struct record_news {
 void record_feed(struct record_stream *stream, const void *data, size_t size,
                  struct record_news *news);
 
+/*
+ * Follows size bytes that went by unseen (sendfile). False, and nothing done, if there may be a
+ * header among them: from then on nobody knows where the records are.
+ */
+bool record_skip(struct record_stream *stream, size_t size, struct record_news *news);
+
 /* True between two records. */
 static inline bool record_at_boundary(const struct record_stream *stream)
 {
