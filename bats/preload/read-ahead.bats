@@ -60,10 +60,15 @@ bodies() {
   up
   base=$("$fastcgi" --print-request --param=PAD= . "$pad" | wc -c)
   all=$(bytes "$buffer")
-  for ((size = buffer - base - 20; size < buffer - base + 20; size++)); do
+  for ((size = buffer - base - 20; size < buffer - base + 40; size++)); do
     sum=$(printf %s "${all:0:size}" | md5sum)
     for address in "$www" "$tcp"; do
       is "$(body "$address" "$pad" "--param=PAD=${all:0:size}")" "$size ${sum%% *}"
+      # With a next one behind it, whose beginning is fetched together with the end of the first.
+      "$fastcgi" --keep-conn --print-request "--param=PAD=${all:0:size}" . "$pad" >"$dir/two"
+      "$fastcgi" --print-request . "$hello" >>"$dir/two"
+      "$fastcgi" "--raw=$dir/two" --timeout=5 "$address" >"$dir/answers"
+      is "$(grep -acE "^($size ${sum%% *}|hello)\$" "$dir/answers")" 2
     done
   done
 }
@@ -95,9 +100,12 @@ bodies() {
 }
 
 @test "bytes behind a request are read and thrown away, not answered by a reset" {
-  local address extra
+  local address extra size
   up
-  "$fastcgi" --print-request . "$hello" >"$dir/one"
+  # What is behind it looks like records, and the buffer ends between two of them.
+  size=$("$fastcgi" --print-request --param=PAD= . "$hello" | wc -c)
+  "$fastcgi" --print-request "--param=PAD=$(bytes $((8 - size % 8)))" . "$hello" >"$dir/one"
+  is "$(($(wc -c <"$dir/one") % 8))" 0
   for address in "$www" "$tcp"; do
     for extra in 1 8 100 "$buffer" 100000; do
       { cat "$dir/one" && head -c "$extra" /dev/zero; } >"$dir/more"
@@ -105,6 +113,13 @@ bodies() {
       is "$(grep -ac '^hello$' "$dir/answer")" 1 "$extra bytes on $address"
     done
   done
+}
+
+@test "what is no FastCGI is hung up on, without a reset" {
+  up
+  printf 'GET / HT' >"$dir/http"
+  "$fastcgi" "--raw=$dir/http" "$www"
+  is "$(body "$www" "$hello")" hello
 }
 
 @test "a 20 MB answer to a slow client" {
@@ -158,6 +173,8 @@ bodies() {
   done
 }
 
+were_accepted() { [ "$(grep -Ec ' accept4?\(.* = [0-9]+$' "$dir/calls")" = "$1" ]; }
+
 # The system calls that a request costs on its connection, from accept to close.
 calls_of_request() {
   local strace
@@ -165,12 +182,14 @@ calls_of_request() {
   strace=$pid
   wait_for has_line "$dir/strace.log" attached
   is "$(body "$www" "$hello")" hello
-  wait_for has_line "$dir/calls" ' close\('
+  is "$(body "$www" "$hello")" hello # whose accept shows that the first is over
+  wait_for were_accepted 2
   kill -INT "$strace"
   wait "$strace" || true
   awk '{ sub(/^[0-9]+ +/, ""); name = $0; sub(/\(.*/, "", name) }
     name ~ /^accept/ && / = [0-9]+$/ { fd = $NF; print name; next }
-    fd && $0 ~ "^[a-z0-9]+[(](\\[[{]fd=)?" fd "[,)]" { print name (/MSG_PEEK/ ? "-peek" : "") }' \
+    fd && $0 ~ "^[a-z0-9]+[(](\\[[{]fd=)?" fd "[,)]" { 
+      print name (/MSG_PEEK/ ? "-peek" : ""); if (name == "close") exit }' \
     "$dir/calls" | xargs
 }
 
