@@ -86,7 +86,7 @@ bodies() {
 }
 
 @test "several requests on a connection, one after the other and all at once" {
-  local address one answer
+  local address answer
   up
   answer=$(headed hello)
   # A whole request, as the client sends it: here to a file.
