@@ -70,7 +70,8 @@ void connection_forget_all(void)
 
 static bool is_between_requests(const struct connection *connection)
 {
-        return connection->kept && connection->active <= 0 && record_at_boundary(&connection->in);
+        return connection->kept && !connection->lost && connection->active <= 0 &&
+               record_at_boundary(&connection->in);
 }
 
 static bool answers(int fd, const struct timespec *timeout)
@@ -129,8 +130,8 @@ long connection_read(int fd, struct connection *connection, void *buffer, size_t
 
         if (r > 0)
                 connection_did_read(connection, &vector, (size_t)r);
-        else if (r == 0)
-                connection_did_end(connection);
+        else if (size)
+                connection_did_end(connection, r);
         return r;
 }
 
@@ -182,26 +183,49 @@ static void feed(struct record_stream *stream, const struct iovec *vector, size_
         }
 }
 
+static void did_read(struct connection *connection, const struct record_news *news)
+{
+        connection->unread += (int32_t)news->begun - (int32_t)news->input_ended;
+        if (!news->begun)
+                return;
+        connection->asked = true;
+        connection->active += (int32_t)news->begun;
+        connection->kept = news->kept;
+        if (connection->slot)
+                atomic_fetch_add_explicit(&connection->slot->requests, news->begun,
+                                          memory_order_relaxed);
+}
+
 void connection_did_read(struct connection *connection, const struct iovec *vector, size_t size)
 {
         struct record_news news = {0};
 
         feed(&connection->in, vector, size, &news);
-        connection->unread += (int32_t)news.begun - (int32_t)news.input_ended;
-        if (!news.begun)
-                return;
-        connection->asked = true;
-        connection->active += (int32_t)news.begun;
-        connection->kept = news.kept;
-        if (connection->slot)
-                atomic_fetch_add_explicit(&connection->slot->requests, news.begun,
-                                          memory_order_relaxed);
+        did_read(connection, &news);
 }
 
-void connection_did_end(const struct connection *connection)
+void connection_did_read_unseen(struct connection *connection, size_t size)
 {
-        if (is_between_requests(connection) && connection->slot)
+        struct record_news news = {0};
+
+        if (!record_skip(&connection->in, size, &news))
+                connection->lost = true;
+        did_read(connection, &news);
+}
+
+void connection_did_end(const struct connection *connection, long result)
+{
+        if ((result == 0 || result == -ECONNRESET) && is_between_requests(connection) &&
+            connection->slot)
                 gate_set_state(connection->slot, GATE_KEPT_ALIVE);
+}
+
+static void did_write(struct connection *connection, const struct record_news *news)
+{
+        connection->active -= (int32_t)news->ended;
+        /* Whoever went on behind a goodbye is to hear the next one too. */
+        if (news->ended)
+                connection->said_goodbye = false;
 }
 
 void connection_did_write(struct connection *connection, const struct iovec *vector, size_t size)
@@ -209,10 +233,16 @@ void connection_did_write(struct connection *connection, const struct iovec *vec
         struct record_news news = {0};
 
         feed(&connection->out, vector, size, &news);
-        connection->active -= (int32_t)news.ended;
-        /* Whoever went on behind a goodbye is to hear the next one too. */
-        if (news.ended)
-                connection->said_goodbye = false;
+        did_write(connection, &news);
+}
+
+void connection_did_write_unseen(struct connection *connection, size_t size)
+{
+        struct record_news news = {0};
+
+        if (!record_skip(&connection->out, size, &news))
+                connection->lost = true;
+        did_write(connection, &news);
 }
 
 /* True when these bytes would end the last request of a kept-alive connection. */

@@ -48,12 +48,19 @@ long connection_poll(const struct connection *connection, struct pollfd *fds,
  */
 bool connection_finish(struct connection *connection);
 
-/* After the read that found the client's end of the connection: that is no request. */
-void connection_did_end(const struct connection *connection);
+/* After a read that brought nothing. If that is the client's end of it, it is no request. */
+void connection_did_end(const struct connection *connection, long result);
 
 /* After a read (write) of size bytes that lie in the vector. */
 void connection_did_read(struct connection *connection, const struct iovec *vector, size_t size);
 void connection_did_write(struct connection *connection, const struct iovec *vector, size_t size);
+
+/*
+ * After size bytes went by that nobody saw (splice, sendfile). They may be the content of a record;
+ * if a header can be among them, the connection counts as busy until it is closed.
+ */
+void connection_did_read_unseen(struct connection *connection, size_t size);
+void connection_did_write_unseen(struct connection *connection, size_t size);
 
 /*
  * write(2) and writev(2). If this ends a kept-alive request while the gate is closed, a goodbye

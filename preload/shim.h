@@ -62,6 +62,7 @@ struct connection {
         bool finished;     /* its only request was read and answered to the end */
         bool said_goodbye; /* see connection.c */
         bool left_behind;  /* its worker went on to accept another: the slot is its own */
+        bool lost;         /* bytes went by unseen, and it is not known where the records are */
         int32_t active;    /* requests begun and not ended */
         int32_t unread;    /* requests begun whose body has not been read to its end */
         struct gate_slot *slot;

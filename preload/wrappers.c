@@ -223,29 +223,25 @@ static size_t vector_size(const struct iovec *vector, int n)
 }
 
 /* Everything that receives: what may block first waits for the gate, what came is followed. */
-static ssize_t receive(int fd, struct connection *connection, struct msghdr *message, int flags)
+static long receive(int fd, struct connection *connection, struct msghdr *message, int flags)
 {
+        const int not_in_line = MSG_OOB | MSG_ERRQUEUE; /* neither waited for nor of the stream */
         const struct iovec *vector = message->msg_iov;
         size_t room = vector_size(vector, (int)message->msg_iovlen);
-        long r = flags & (MSG_PEEK | MSG_DONTWAIT) ? 1 : connection_before_read(fd, connection);
+        long r = flags & (MSG_DONTWAIT | not_in_line) ? 1 : connection_before_read(fd, connection);
 
         if (r <= 0)
-                return result(r);
+                return r;
         r = raw3(recvmsg, fd, message, flags);
-        if (r > 0 && !(flags & MSG_PEEK))
+        if (flags & (MSG_PEEK | not_in_line))
+                return r;
+        if (r <= 0)
+                connection_did_end(connection, r);
+        else if (flags & MSG_TRUNC)
+                connection_did_read_unseen(connection, (size_t)r);
+        else
                 connection_did_read(connection, vector, (size_t)r < room ? (size_t)r : room);
-        else if (r == 0 && !(flags & MSG_PEEK))
-                connection_did_end(connection);
-        return result(r);
-}
-
-static ssize_t receive_buffer(int fd, struct connection *connection, void *buffer, size_t size,
-                              int flags)
-{
-        struct iovec vector = {.iov_base = buffer, .iov_len = size};
-        struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-
-        return receive(fd, connection, &message, flags);
+        return r;
 }
 
 WRAP(ssize_t, read, int fd, void *buffer, size_t size)
@@ -267,18 +263,48 @@ WRAP(ssize_t, readv, int fd, const struct iovec *vector, int n)
 
         if (!connection)
                 return result(raw3(readv, fd, vector, n));
-        return receive(fd, connection, &message, 0);
+        return result(receive(fd, connection, &message, 0));
+}
+
+/* On a socket this is readv(2) with flags. */
+WRAP(ssize_t, preadv2, int fd, const struct iovec *vector, int n, off_t offset, int flags)
+{
+        struct connection *connection = connection_of(fd);
+        long r;
+
+        if (connection && offset == -1 && !flags)
+                return wrap_readv(fd, vector, n);
+        r = raw6(preadv2, fd, vector, n, offset, 0, flags);
+        if (r > 0 && connection)
+                connection_did_read(connection, vector, (size_t)r);
+        else if (connection)
+                connection_did_end(connection, r);
+        return result(r);
+}
+
+WRAP(ssize_t, preadv64v2, int fd, const struct iovec *vector, int n, off_t offset, int flags)
+{
+        return wrap_preadv2(fd, vector, n, offset, flags);
 }
 
 WRAP(ssize_t, recvfrom, int fd, void *buffer, size_t size, int flags, struct sockaddr *from,
      socklen_t *from_size)
 {
         struct connection *connection = connection_of(fd);
+        struct iovec vector = {.iov_base = buffer, .iov_len = size};
+        struct msghdr message = {.msg_name = from, .msg_iov = &vector, .msg_iovlen = 1};
+        long r;
 
-        if (!connection || from)
+        if (!connection || (from && !from_size))
                 return result(raw6(recvfrom, fd, buffer, size, flags, from, from_size));
-        return flags ? receive_buffer(fd, connection, buffer, size, flags)
-                     : wrap_read(fd, buffer, size);
+        if (!flags && !from)
+                return wrap_read(fd, buffer, size);
+        if (from)
+                message.msg_namelen = *from_size;
+        r = receive(fd, connection, &message, flags);
+        if (r >= 0 && from)
+                *from_size = message.msg_namelen;
+        return result(r);
 }
 
 WRAP(ssize_t, recv, int fd, void *buffer, size_t size, int flags)
@@ -292,7 +318,23 @@ WRAP(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
 
         if (!connection)
                 return result(raw3(recvmsg, fd, message, flags));
-        return receive(fd, connection, message, flags);
+        return result(receive(fd, connection, message, flags));
+}
+
+WRAP(int, recvmmsg, int fd, struct mmsghdr *messages, unsigned n, int flags,
+     struct timespec *timeout)
+{
+        struct connection *connection = connection_of(fd);
+        long r;
+
+        if (!connection || n == 0)
+                return (int)result(raw5(recvmmsg, fd, messages, n, flags, timeout));
+        /* Nobody has a use for more than one on a stream, and one is an answer that is allowed. */
+        r = receive(fd, connection, &messages->msg_hdr, flags & ~MSG_WAITFORONE);
+        if (r < 0)
+                return (int)result(r);
+        messages->msg_len = (unsigned)r;
+        return 1;
 }
 
 WRAP(int, poll, struct pollfd *fds, nfds_t n, int timeout)
@@ -330,6 +372,14 @@ WRAP(ssize_t, __recv_chk, int fd, void *buffer, size_t size, size_t room, int fl
         return wrap_recv(fd, buffer, size, flags);
 }
 
+WRAP(ssize_t, __recvfrom_chk, int fd, void *buffer, size_t size, size_t room, int flags,
+     struct sockaddr *from, socklen_t *from_size)
+{
+        if (size > room)
+                __builtin_trap();
+        return wrap_recvfrom(fd, buffer, size, flags, from, from_size);
+}
+
 WRAP(ssize_t, write, int fd, const void *data, size_t size)
 {
         struct connection *connection = connection_of(fd);
@@ -347,6 +397,21 @@ WRAP(ssize_t, writev, int fd, const struct iovec *vector, int n)
         if (!connection || n <= 0)
                 return result(raw3(writev, fd, vector, n));
         return result(connection_write(fd, connection, vector, n));
+}
+
+WRAP(ssize_t, pwritev2, int fd, const struct iovec *vector, int n, off_t offset, int flags)
+{
+        struct connection *connection = connection_of(fd);
+        long r = raw6(pwritev2, fd, vector, n, offset, 0, flags);
+
+        if (r > 0 && connection)
+                connection_did_write(connection, vector, (size_t)r);
+        return result(r);
+}
+
+WRAP(ssize_t, pwritev64v2, int fd, const struct iovec *vector, int n, off_t offset, int flags)
+{
+        return wrap_pwritev2(fd, vector, n, offset, flags);
 }
 
 WRAP(ssize_t, sendto, int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
@@ -373,6 +438,52 @@ WRAP(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
 
         if (r > 0 && connection)
                 connection_did_write(connection, message->msg_iov, (size_t)r);
+        return result(r);
+}
+
+WRAP(int, sendmmsg, int fd, struct mmsghdr *messages, unsigned n, int flags)
+{
+        struct connection *connection = connection_of(fd);
+        long r = raw4(sendmmsg, fd, messages, n, flags);
+
+        for (long i = 0; connection && i < r; i++)
+                connection_did_write(connection, messages[i].msg_hdr.msg_iov, messages[i].msg_len);
+        return (int)result(r);
+}
+
+/* ---- a connection, by calls that do not show us what they move ---- */
+
+WRAP(ssize_t, sendfile, int fd, int from, off_t *offset, size_t size)
+{
+        struct connection *connection = connection_of(fd);
+        long r = raw4(sendfile, fd, from, offset, size);
+
+        if (r > 0 && connection)
+                connection_did_write_unseen(connection, (size_t)r);
+        return result(r);
+}
+
+WRAP(ssize_t, sendfile64, int fd, int from, off_t *offset, size_t size)
+{
+        return wrap_sendfile(fd, from, offset, size);
+}
+
+WRAP(ssize_t, splice, int from, off_t *from_offset, int to, off_t *to_offset, size_t size,
+     unsigned flags)
+{
+        struct connection *in = connection_of(from);
+        struct connection *out = connection_of(to);
+        long r = in && !(flags & SPLICE_F_NONBLOCK) ? connection_before_read(from, in) : 1;
+
+        if (r <= 0)
+                return result(r);
+        r = raw6(splice, from, from_offset, to, to_offset, size, flags);
+        if (r > 0 && in)
+                connection_did_read_unseen(in, (size_t)r);
+        else if (in)
+                connection_did_end(in, r);
+        if (r > 0 && out)
+                connection_did_write_unseen(out, (size_t)r);
         return result(r);
 }
 

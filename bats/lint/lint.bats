@@ -102,6 +102,7 @@ needed() { readelf -dW "$1" | awk '/NEEDED/ { print $NF }' | tr '\n' ' '; }
     sort <<'END'
 __read_chk
 __recv_chk
+__recvfrom_chk
 accept
 accept4
 bind
@@ -119,17 +120,26 @@ getxattr
 kill
 lchown
 listen
+preadv2
+preadv64v2
+pwritev2
+pwritev64v2
 read
 readv
 recv
 recvfrom
+recvmmsg
 recvmsg
 send
+sendfile
+sendfile64
+sendmmsg
 sendmsg
 sendto
 setsockopt
 setxattr
 sigaction
+splice
 unlink
 unlinkat
 waitpid

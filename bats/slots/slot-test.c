@@ -1,0 +1,781 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a worker's slot says while a responder does call by call what a server does.
+ *
+ *   slot-test CASE CONTROL ADDRESS -- COMMAND...     runs COMMAND, which ends in a responder for
+ *                                                    CONTROL and ADDRESS under fpm-launcher
+ *
+ * After every order and every byte from the client this waits until each thread of the server
+ * sleeps in a system call, and then looks at the gate's page: what it says then it says until
+ * something else happens. Prints nothing if the case holds.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fastcgi.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../preload/gate.h"
+#include "responder.h"
+
+#define DEADLINE_SEC   20 /* a case that waits longer for one thing has hung */
+#define RESPONDERS_MAX 8
+#define BYTES_MAX      200000U
+#define KEPT           true
+
+/* A thread of the server. */
+struct responder {
+        int control;
+        pid_t process;
+        pid_t thread;
+};
+
+/* Bytes of a request or of an answer. */
+struct bytes {
+        uint8_t data[BYTES_MAX];
+        size_t size;
+};
+
+static struct responder responders[RESPONDERS_MAX];
+static size_t n_responders;
+static int control_listener, server_listener;
+static struct gate gate;
+static struct order order;
+static struct reply reply;
+
+static const char *address;
+static int client = -1;
+
+/* How this round of the case receives and sends, and how many bytes at most at once. */
+static enum call receiver = CALL_READ, sender = CALL_WRITE;
+static uint32_t chunk = 4096;
+static unsigned point, vanish_at;
+static bool receiving;
+
+static const char *const call_names[] = {
+#define X(name) #name,
+    CALLS(X)
+#undef X
+};
+
+static _Noreturn void fail(int line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static _Noreturn void fail(int line, const char *format, ...)
+{
+        va_list arguments;
+
+        fprintf(stderr, "line %d, %s and %s, %u bytes at once, point %u: ", line,
+                call_names[receiver], call_names[sender], chunk, point);
+        va_start(arguments, format);
+        vfprintf(stderr, format, arguments);
+        va_end(arguments);
+        fputs("\n", stderr);
+        exit(EXIT_FAILURE);
+}
+
+#define must(condition)                                                                            \
+        do {                                                                                       \
+                if (!(condition))                                                                  \
+                        fail(__LINE__, "not true: %s (%s)", #condition, strerror(errno));          \
+        } while (0)
+
+/* ---- the server ---- */
+
+static bool can_be_read(int fd, int msec)
+{
+        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+        return poll(&poll_fd, 1, msec) > 0;
+}
+
+static void listen_for_responders(const char *path)
+{
+        struct sockaddr_un local = {.sun_family = AF_UNIX};
+
+        (void)snprintf(local.sun_path, sizeof(local.sun_path), "%s", path);
+        control_listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        must(bind(control_listener, (const struct sockaddr *)&local, sizeof(local)) == 0);
+        must(listen(control_listener, RESPONDERS_MAX) == 0);
+}
+
+/* Tells what order says, with this call, on this descriptor; somebody else asks for the result. */
+static void tell(const struct responder *responder, enum call call, int fd)
+{
+        order.call = call;
+        order.fd = fd;
+        must(send(responder->control, &order, sizeof(order), MSG_NOSIGNAL) == sizeof(order));
+}
+
+static long result_of(int line, const struct responder *responder)
+{
+        if (!can_be_read(responder->control, DEADLINE_SEC * 1000))
+                fail(line, "%s does not return", call_names[order.call]);
+        must(recv(responder->control, &reply, sizeof(reply), 0) == sizeof(reply));
+        return reply.result;
+}
+
+#define result(responder)         result_of(__LINE__, responder)
+#define does(responder, call, fd) (tell(responder, call, fd), result(responder))
+
+/* True if a thread has taken its order and sleeps, until something comes from outside. */
+static bool sleeps(const struct responder *responder)
+{
+        char path[64], text[64];
+        ssize_t size;
+        int fd, untaken = 0;
+
+        must(ioctl(responder->control, SIOCOUTQ, &untaken) == 0);
+        if (untaken)
+                return false; /* it may look asleep while it is being woken */
+        (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", responder->process,
+                       responder->thread);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return true; /* it has ended */
+        size = read(fd, text, sizeof(text));
+        (void)close(fd);
+        return size > 0 && text[0] >= '0' && text[0] <= '9';
+}
+
+static void settle(int line)
+{
+        const struct timespec moment = {.tv_nsec = 20000};
+        time_t end = time(NULL) + DEADLINE_SEC;
+
+        for (size_t i = 0; i < n_responders; i++)
+                while (!sleeps(&responders[i])) {
+                        if (time(NULL) > end)
+                                fail(line, "the server does not sleep");
+                        (void)nanosleep(&moment, NULL);
+                }
+}
+
+/* ---- the page ---- */
+
+/* Receives the first reply, and with it what makes up the gate. */
+static void take_gate(int control)
+{
+        int fds[3];
+        _Alignas(struct cmsghdr) char rights[CMSG_SPACE(sizeof(fds))];
+        struct iovec vector = {.iov_base = &reply, .iov_len = sizeof(reply)};
+        struct msghdr message = {.msg_iov = &vector,
+                                 .msg_iovlen = 1,
+                                 .msg_control = rights,
+                                 .msg_controllen = sizeof(rights)};
+        const struct cmsghdr *header;
+
+        must(recvmsg(control, &message, MSG_CMSG_CLOEXEC) == sizeof(reply));
+        header = CMSG_FIRSTHDR(&message);
+        if (!header)
+                return;
+        must(header->cmsg_len == CMSG_LEN(sizeof(fds)));
+        memcpy(fds, CMSG_DATA(header), sizeof(fds));
+        gate.page = mmap(NULL, sizeof(*gate.page), PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+        must(gate.page != MAP_FAILED);
+        must(gate.page->magic == GATE_MAGIC);
+        gate.closing_fd = fds[1];
+        gate.opening_fd = fds[2];
+        (void)close(fds[0]);
+}
+
+/* The states of all slots, in words. */
+static const char *states(void)
+{
+        static const char *const names[] = {
+            [GATE_STARTING] = "starting", [GATE_WAITING] = "waiting",
+            [GATE_PARKED] = "parked",     [GATE_ACCEPTING] = "accepting",
+            [GATE_BUSY] = "busy",         [GATE_KEPT_ALIVE] = "kept-alive",
+        };
+        static char text[256];
+        size_t size = 0;
+
+        text[0] = '\0';
+        for (uint32_t i = 0; i < atomic_load(&gate.page->slots_used); i++) {
+                uint32_t state = atomic_load(&gate.page->slots[i].state);
+
+                if (state != GATE_FREE && size < sizeof(text))
+                        size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%s",
+                                                 size ? " " : "", names[state]);
+        }
+        return text;
+}
+
+static void check_states(int line, const char *expected)
+{
+        settle(line);
+        if (strcmp(states(), expected) != 0)
+                fail(line, "the slots say: %s; expected: %s", states(), expected);
+}
+
+#define is(expected) check_states(__LINE__, expected)
+
+/* Takes a new thread of the server on. */
+static struct responder *take_on(void)
+{
+        struct responder *responder = &responders[n_responders++];
+
+        must(n_responders <= RESPONDERS_MAX);
+        must(can_be_read(control_listener, DEADLINE_SEC * 1000));
+        responder->control = accept4(control_listener, NULL, NULL, SOCK_CLOEXEC);
+        take_gate(responder->control);
+        responder->process = reply.process;
+        responder->thread = reply.thread;
+        server_listener = (int)reply.result;
+        return responder;
+}
+
+/* ---- records ---- */
+
+static void append(struct bytes *bytes, unsigned type, unsigned id, const char *content,
+                   size_t size, unsigned padding)
+{
+        const uint8_t header[FCGI_HEADER_LEN] = {
+            FCGI_VERSION_1,       (uint8_t)type, (uint8_t)(id >> 8), (uint8_t)id,
+            (uint8_t)(size >> 8), (uint8_t)size, (uint8_t)padding,   0};
+
+        must(bytes->size + sizeof(header) + size + padding <= BYTES_MAX);
+        memcpy(bytes->data + bytes->size, header, sizeof(header));
+        bytes->size += sizeof(header);
+        if (content)
+                memcpy(bytes->data + bytes->size, content, size);
+        else
+                memset(bytes->data + bytes->size, 'x', size);
+        memset(bytes->data + bytes->size + size, 0, padding);
+        bytes->size += size + padding;
+}
+
+static void append_begin(struct bytes *bytes, unsigned id, bool kept)
+{
+        const char body[8] = {0, FCGI_RESPONDER, kept ? FCGI_KEEP_CONN : 0};
+
+        append(bytes, FCGI_BEGIN_REQUEST, id, body, sizeof(body), 0);
+}
+
+static void append_end(struct bytes *bytes, unsigned id)
+{
+        static const char body[8];
+
+        append(bytes, FCGI_END_REQUEST, id, body, sizeof(body), 0);
+}
+
+static void append_request(struct bytes *bytes, unsigned id, bool kept)
+{
+        append_begin(bytes, id, kept);
+        append(bytes, FCGI_PARAMS, id, NULL, 27, 5);
+        append(bytes, FCGI_PARAMS, id, NULL, 0, 0);
+        append(bytes, FCGI_STDIN, id, NULL, 10, 6);
+        append(bytes, FCGI_STDIN, id, NULL, 0, 0);
+}
+
+static void append_answer(struct bytes *bytes, unsigned id)
+{
+        append(bytes, FCGI_STDOUT, id, NULL, 30, 2);
+        append(bytes, FCGI_STDERR, id, NULL, 5, 3);
+        append(bytes, FCGI_STDOUT, id, NULL, 0, 0);
+        append_end(bytes, id);
+}
+
+/* ---- the client ---- */
+
+static void client_connect(void)
+{
+        struct sockaddr_un local = {.sun_family = AF_UNIX};
+        struct sockaddr_in internet = {.sin_family = AF_INET};
+        const char *colon = strrchr(address, ':');
+        const int on = 1;
+
+        client = socket(colon ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (colon) {
+                internet.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+                internet.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
+                must(setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0);
+                must(connect(client, (struct sockaddr *)&internet, sizeof(internet)) == 0);
+        } else {
+                (void)snprintf(local.sun_path, sizeof(local.sun_path), "%s", address);
+                must(connect(client, (struct sockaddr *)&local, sizeof(local)) == 0);
+        }
+}
+
+static void client_close(void)
+{
+        must(close(client) == 0);
+        client = -1;
+}
+
+/* Sends some of the bytes. */
+static void client_send(const struct bytes *bytes, size_t from, size_t to)
+{
+        must(send(client, bytes->data + from, to - from, MSG_NOSIGNAL) == (ssize_t)(to - from));
+}
+
+/* Just these bytes come from the server, within the deadline. */
+static void client_receive(const uint8_t *expected, size_t size)
+{
+        static uint8_t data[BYTES_MAX];
+
+        for (size_t have = 0; have < size;) {
+                ssize_t n;
+
+                must(can_be_read(client, DEADLINE_SEC * 1000));
+                n = recv(client, data + have, size - have, 0);
+                must(n > 0);
+                have += (size_t)n;
+                must(memcmp(data, expected, have) == 0);
+        }
+}
+
+/* ---- what a server does with a connection ---- */
+
+/* Before each of these the worker is at accept. Returns the connection. */
+static int accept_client(const struct responder *responder)
+{
+        long fd;
+
+        is("waiting");
+        client_connect();
+        fd = result(responder);
+        must(fd >= 0);
+        return (int)fd;
+}
+
+/* The worker is done with a connection: its client is gone, or it has had enough. */
+static void close_and_accept(const struct responder *responder, int fd)
+{
+        must(does(responder, CALL_CLOSE, fd) == 0);
+        if (client >= 0)
+                client_close();
+        tell(responder, CALL_ACCEPT, server_listener);
+        is("waiting");
+}
+
+static void begin_to_receive(const struct responder *responder, int fd)
+{
+        order.size = chunk;
+        tell(responder, receiver, fd);
+        receiving = true;
+}
+
+/* What was begun ends, with these bytes. Returns how many there were. */
+static size_t end_to_receive(const struct responder *responder, const uint8_t *bytes, size_t size)
+{
+        long n = result(responder);
+
+        receiving = false;
+        must(n > 0 && (size_t)n <= size);
+        must(memcmp(reply.data, bytes, (size_t)n) == 0);
+        return (size_t)n;
+}
+
+/* Receives bytes that have been sent. All the time the worker is in a request. */
+static void receive(const struct responder *responder, int fd, const struct bytes *bytes,
+                    size_t from, size_t to)
+{
+        while (from < to) {
+                order.size = to - from < chunk ? (uint32_t)(to - from) : chunk;
+                tell(responder, receiver, fd);
+                from += end_to_receive(responder, bytes->data + from, to - from);
+                is("busy");
+        }
+}
+
+/* Sends some of an answer, and the client gets it. */
+static void answer(const struct responder *responder, int fd, const struct bytes *bytes,
+                   size_t from, size_t to)
+{
+        size_t sent = from;
+
+        while (sent < to) {
+                long n;
+
+                order.size = to - sent < chunk ? (uint32_t)(to - sent) : chunk;
+                memcpy(order.data, bytes->data + sent, order.size);
+                n = does(responder, sender, fd);
+                must(n > 0 && (size_t)n <= to - sent);
+                sent += (size_t)n;
+                is("busy");
+        }
+        client_receive(bytes->data + from, to - from);
+}
+
+/* One connection. */
+struct round {
+        const struct responder *responder;
+        int fd;
+        const char *between; /* what the slot says while the worker waits for the next request */
+};
+
+/*
+ * The slot says so; and if this is the point at which the client of this round vanishes, then it
+ * does, the worker finds out, the slot says what is expected then, and the worker goes back to
+ * accept. Returns false in that case.
+ */
+static bool point_is(int line, const struct round *round, const char *expected, const char *then)
+{
+        check_states(line, expected);
+        if (++point != vanish_at)
+                return true;
+        client_close();
+        if (!receiving)
+                begin_to_receive(round->responder, round->fd);
+        while (result(round->responder) > 0) /* what the client had sent before */
+                begin_to_receive(round->responder, round->fd);
+        receiving = false;
+        is(then); /* busy until it is back; to hang up between two requests is no request */
+        close_and_accept(round->responder, round->fd);
+        return false;
+}
+
+#define POINT_THEN(expected, then)                                                                 \
+        do {                                                                                       \
+                if (!point_is(__LINE__, round, expected, then))                                    \
+                        return false;                                                              \
+        } while (0)
+#define POINT(expected) POINT_THEN(expected, expected)
+
+/* Bytes come while the worker waits for some. */
+static void bytes_come(const struct round *round, const struct bytes *bytes, size_t from, size_t to)
+{
+        client_send(bytes, from, to);
+        from += end_to_receive(round->responder, bytes->data + from, to - from);
+        receive(round->responder, round->fd, bytes, from, to);
+}
+
+static void all_come(const struct round *round, const struct bytes *bytes)
+{
+        bytes_come(round, bytes, 0, bytes->size);
+}
+
+static void answer_all(const struct round *round, const struct bytes *bytes)
+{
+        answer(round->responder, round->fd, bytes, 0, bytes->size);
+}
+
+/* A request that comes in pieces, and whose answer goes out in pieces. */
+static bool in_pieces(const struct round *round)
+{
+        struct bytes request = {0}, reply_to_it = {0};
+
+        append_request(&request, 1, KEPT);
+        append_answer(&reply_to_it, 1);
+        POINT("busy");
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy");
+        bytes_come(round, &request, 0, 4);
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy");
+        bytes_come(round, &request, 4, request.size - FCGI_HEADER_LEN);
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy"); /* between two records, but not between two requests */
+        bytes_come(round, &request, request.size - FCGI_HEADER_LEN, request.size);
+        POINT("busy");
+        answer(round->responder, round->fd, &reply_to_it, 0, 20);
+        POINT("busy");
+        answer(round->responder, round->fd, &reply_to_it, 20, reply_to_it.size - 1);
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy"); /* but for a byte */
+        bytes_come(round, &request, 0, 1);
+        answer(round->responder, round->fd, &reply_to_it, reply_to_it.size - 1, reply_to_it.size);
+        POINT("busy"); /* until it is back; and the next one has begun */
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy");
+        bytes_come(round, &request, 1, request.size);
+        return true;
+}
+
+/* Waiting for the next one. */
+static bool next(const struct round *round)
+{
+        struct bytes request = {0}, reply_to_it = {0};
+
+        append_request(&request, 1, KEPT);
+        append_answer(&reply_to_it, 1);
+        answer_all(round, &reply_to_it);
+        POINT_THEN("busy", round->between);
+        begin_to_receive(round->responder, round->fd);
+        POINT(round->between);
+        bytes_come(round, &request, 0, 1);
+        POINT("busy");
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy");
+        bytes_come(round, &request, 1, request.size);
+        answer_all(round, &reply_to_it);
+        begin_to_receive(round->responder, round->fd);
+        POINT(round->between);
+        return true;
+}
+
+/* A question about the server, between two requests. */
+static bool management(const struct round *round)
+{
+        struct bytes question = {0}, reply_to_it = {0};
+
+        append(&question, FCGI_GET_VALUES, 0, "\17\0FCGI_MPXS_CONNS", 17, 7);
+        append(&reply_to_it, FCGI_GET_VALUES_RESULT, 0, "\17\1FCGI_MPXS_CONNS1", 18, 6);
+        bytes_come(round, &question, 0, 9);
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy");
+        bytes_come(round, &question, 9, question.size);
+        POINT_THEN("busy", round->between);
+        answer_all(round, &reply_to_it);
+        begin_to_receive(round->responder, round->fd);
+        POINT(round->between);
+        return true;
+}
+
+/* A request that is aborted while it comes, once more when it has ended. */
+static bool aborted(const struct round *round)
+{
+        struct bytes request = {0}, reply_to_it = {0}, abort_it = {0};
+
+        append_begin(&request, 7, KEPT);
+        append(&request, FCGI_PARAMS, 7, NULL, 27, 5);
+        append(&abort_it, FCGI_ABORT_REQUEST, 7, NULL, 0, 0);
+        append_end(&reply_to_it, 7);
+        all_come(round, &request);
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy");
+        all_come(round, &abort_it);
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy"); /* nobody has said its end */
+        all_come(round, &abort_it);
+        answer_all(round, &reply_to_it);
+        begin_to_receive(round->responder, round->fd);
+        POINT(round->between);
+        all_come(round, &abort_it);
+        POINT_THEN("busy", round->between);
+        begin_to_receive(round->responder, round->fd);
+        POINT(round->between);
+        return true;
+}
+
+/* Three requests come at once; two of them are sent side by side, the third one behind. */
+static bool several(const struct round *round)
+{
+        struct bytes requests = {0}, first = {0}, second = {0}, nothing = {0};
+
+        append_begin(&requests, 1, KEPT);
+        append_request(&requests, 258, KEPT);
+        append(&requests, FCGI_PARAMS, 1, NULL, 0, 0);
+        append(&requests, FCGI_STDIN, 1, NULL, 0, 0);
+        append_request(&requests, 1, KEPT);
+        append_answer(&first, 1);
+        append_answer(&second, 258);
+        append(&nothing, FCGI_STDIN, 258, NULL, 0, 0);
+        all_come(round, &requests);
+        answer_all(round, &second);
+        POINT("busy");
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy"); /* two are still to be answered */
+        all_come(round, &nothing);
+        answer_all(round, &first);
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy"); /* one is */
+        all_come(round, &nothing);
+        answer_all(round, &first);
+        begin_to_receive(round->responder, round->fd);
+        POINT(round->between);
+        return true;
+}
+
+/* A request without FCGI_KEEP_CONN: it is the server's to close, whatever the client does. */
+static bool not_kept(const struct round *round)
+{
+        struct bytes request = {0}, reply_to_it = {0};
+
+        append_request(&request, 1, !KEPT);
+        append_answer(&reply_to_it, 1);
+        all_come(round, &request);
+        answer_all(round, &reply_to_it);
+        begin_to_receive(round->responder, round->fd);
+        POINT("busy");
+        return true;
+}
+
+/* All that can happen on a connection. */
+static void live(const struct responder *responder, const char *between)
+{
+        struct round round = {responder, accept_client(responder), between};
+
+        if (!in_pieces(&round) || !next(&round) || !management(&round) || !aborted(&round) ||
+            !several(&round) || !not_kept(&round))
+                return;
+        client_close();
+        must(result(responder) <= 0);
+        receiving = false;
+        close_and_accept(responder, round.fd);
+}
+
+/* ---- cases ---- */
+
+static void live_in_pieces_of(uint32_t size, const char *between)
+{
+        chunk = size;
+        point = 0;
+        live(&responders[0], between);
+}
+
+/* Every way to receive and every way to send, in pieces of different sizes. */
+static void every_call(void)
+{
+        for (uint32_t size = 1; size <= 17; size++)
+                live_in_pieces_of(size, "kept-alive");
+        for (receiver = CALL_READ; receiver <= CALL_PREADV64V2; receiver++) {
+                if (receiver == CALL_RECV_DONTWAIT || receiver == CALL_RECV_PEEK)
+                        continue; /* these do not wait, or do not take */
+                live_in_pieces_of(7, "kept-alive");
+                live_in_pieces_of(4096, "kept-alive");
+        }
+        receiver = CALL_READ;
+        for (sender = CALL_WRITE; sender <= CALL_PWRITEV64V2; sender++) {
+                live_in_pieces_of(7, "kept-alive");
+                live_in_pieces_of(4096, "kept-alive");
+        }
+}
+
+/* Ways that do not show what they move: then a connection that is kept counts as busy. */
+static void unseen_calls(void)
+{
+        for (receiver = CALL_SPLICE_IN; receiver <= CALL_GETC; receiver++)
+                live_in_pieces_of(4096, "busy");
+        receiver = CALL_READ;
+        for (sender = CALL_SENDFILE; sender <= CALL_FWRITE; sender++)
+                live_in_pieces_of(4096, "busy");
+}
+
+/* The same calls, where all that they move is the content of one record. */
+static void unseen_content(void)
+{
+        static const enum call in[] = {CALL_SPLICE_IN, CALL_READ};
+        static const enum call out[] = {CALL_SENDFILE, CALL_SENDFILE64, CALL_SPLICE_OUT};
+        const struct responder *responder = &responders[0];
+        struct bytes request = {0}, reply_to_it = {0};
+        const size_t header = FCGI_HEADER_LEN;
+        /* Behind BEGIN_REQUEST and PARAMS, of append_request(). */
+        const size_t body = 2 * header + 2 * header + 27 + 5;
+
+        append_request(&request, 1, KEPT);
+        append_answer(&reply_to_it, 1);
+        for (size_t i = 0; i < sizeof(out) / sizeof(out[0]); i++) {
+                int fd = accept_client(responder);
+
+                client_send(&request, 0, request.size);
+                receive(responder, fd, &request, 0, body + header);
+                receiver = in[i % 2];
+                receive(responder, fd, &request, body + header, body + header + 16);
+                receiver = CALL_READ;
+                receive(responder, fd, &request, body + header + 16, request.size);
+                answer(responder, fd, &reply_to_it, 0, header);
+                sender = out[i];
+                answer(responder, fd, &reply_to_it, header, header + 10);
+                answer(responder, fd, &reply_to_it, header + 10, header + 30);
+                sender = CALL_WRITE;
+                answer(responder, fd, &reply_to_it, header + 30, reply_to_it.size);
+                begin_to_receive(responder, fd);
+                is("kept-alive");
+                client_close();
+                must(result(responder) == 0);
+                close_and_accept(responder, fd);
+        }
+}
+
+/* What is only peeked at comes again. */
+static void peek(void)
+{
+        const struct responder *responder = &responders[0];
+        struct bytes request = {0}, reply_to_it = {0};
+        int fd = accept_client(responder);
+
+        append_answer(&reply_to_it, 1);
+        for (int i = 0; i < 3; i++) {
+                append_request(&request, 1, KEPT);
+                client_send(&request, 0, request.size);
+                order.size = chunk;
+                must(does(responder, CALL_RECV_PEEK, fd) == (long)request.size);
+                is("busy");
+                order.size = chunk;
+                must(does(responder, CALL_RECV_PEEK, fd) == (long)request.size);
+                receive(responder, fd, &request, 0, request.size);
+                answer(responder, fd, &reply_to_it, 0, reply_to_it.size);
+                order.size = chunk;
+                must(does(responder, CALL_RECV_DONTWAIT, fd) == -EAGAIN);
+                is("busy");
+                order.size = chunk;
+                tell(responder, CALL_RECV_PEEK, fd);
+                is("kept-alive");
+                client_send(&request, 0, 1);
+                must(result(responder) == 1);
+                is("busy");
+                receive(responder, fd, &request, 0, 1);
+                client_send(&request, 1, request.size);
+                receive(responder, fd, &request, 1, request.size);
+                answer(responder, fd, &reply_to_it, 0, reply_to_it.size);
+                request.size = 0;
+        }
+        close_and_accept(responder, fd);
+}
+
+/* The client goes away at each point. */
+static void vanish(void)
+{
+        unsigned n;
+
+        point = 0;
+        live(&responders[0], "kept-alive");
+        n = point;
+        for (vanish_at = 1; vanish_at <= n; vanish_at++) {
+                point = 0;
+                live(&responders[0], "kept-alive");
+        }
+}
+
+int main(int argc, char *argv[])
+{
+        static const struct {
+                const char *name;
+                void (*run)(void);
+        } cases[] = {
+            {"every-call", every_call},         {"peek", peek},     {"unseen-calls", unseen_calls},
+            {"unseen-content", unseen_content}, {"vanish", vanish},
+        };
+        size_t i = 0;
+        int status;
+        pid_t server;
+
+        while (argc > 5 && i < sizeof(cases) / sizeof(*cases) &&
+               strcmp(argv[1], cases[i].name) != 0)
+                i++;
+        if (argc <= 5 || i == sizeof(cases) / sizeof(*cases)) {
+                fputs("slot-test: usage: see the top of slot-test.c\n", stderr);
+                return 2;
+        }
+        address = argv[3];
+        listen_for_responders(argv[2]);
+        server = fork();
+        if (server == 0) {
+                (void)execvp(argv[5], argv + 5);
+                _exit(127);
+        }
+        (void)take_on();
+        must(gate.page);
+        tell(&responders[0], CALL_ACCEPT, server_listener);
+        cases[i].run();
+        must(kill(responders[0].process, SIGKILL) == 0);
+        must(waitpid(server, &status, 0) == server);
+        return EXIT_SUCCESS;
+}

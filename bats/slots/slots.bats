@@ -1,0 +1,40 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# What a worker's slot says, call by call: busy exactly while the worker has work. See slot-test.c.
+
+load ../helpers
+load ../preload/vhost
+
+setup() { start_vhost; }
+teardown() { end_vhost; }
+
+# slots CASE [RESPONDER]: on a unix socket and on TCP; nothing is printed.
+slots() {
+  local responder=$build/test/${2:-responder} address
+  hold www=unix tcp=4
+  for address in "$www" "$tcp"; do
+    run timeout 120 "$build/test/slot-test" "$1" "$dir/control" "$address" -- \
+      env "VHOST_DIRECTORY=$dir" "$holder" run "$dir/holder" "$launcher" "--preload=$shim" -- \
+      "$responder" "$dir/control" "$address"
+    is "$status $output" '0 ' "$1 on $address"
+    rm "$dir/control"
+  done
+}
+
+# The same in a program that is linked with musl, whose interpreter beds have not got.
+slots_musl() {
+  local archive=/srv/cache/musl.tar
+  [ "$in_bed" = yes ] || archive=/var/cache/fpm-waker/images/musl.tar
+  [ -e "/lib/ld-musl-$(uname -m).so.1" ] ||
+    tar -C / -xf "$archive" --wildcards './lib/ld-musl-*'
+  slots "$1" responder-musl
+}
+
+@test "every way to receive and to send, in pieces of different sizes" { slots every-call; }
+@test "every way to receive and to send, with musl" { slots_musl every-call; }
+@test "what is only peeked at is not followed" { slots peek; }
+@test "ways that do not show what they move err to busy" { slots unseen-calls; }
+@test "unless it is the content of a record" { slots unseen-content; }
+@test "a client that vanishes at any point" { slots vanish; }
+@test "a client that vanishes at any point, with musl" { slots_musl vanish; }
