@@ -70,7 +70,7 @@ void connection_forget_all(void)
 
 static bool is_between_requests(const struct connection *connection)
 {
-        return connection->kept && !connection->lost && connection->active <= 0 &&
+        return connection->kept && !connection->lost && connection->active == 0 &&
                record_at_boundary(&connection->in);
 }
 
@@ -93,33 +93,84 @@ static bool say_goodbye(int fd, struct connection *connection)
         return answers(fd, &goodbye_wait);
 }
 
-int connection_before_read(int fd, struct connection *connection)
+/* From here on the worker waits for the next request. */
+static void begin_wait(struct connection *connection)
 {
-        struct gate_slot *slot = connection->slot;
+        if (connection->stirred)
+                atomic_store(&connection->slot->last_end_usec, gate_now_usec());
+        connection->stirred = false;
+        gate_set_state(connection->slot, GATE_KEPT_ALIVE);
+}
+
+/*
+ * Waits between two requests for the next one, or for the gate to close; then the connection may be
+ * finished. Returns 1: something is there to be read; 0: the time is up; -EINTR.
+ */
+static long wait_for_request(int fd, struct connection *connection, struct timespec *timeout)
+{
         struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
                                 {.fd = shim.gate.closing_fd, .events = POLLIN}};
 
-        if (connection->finished)
-                return 0;
-        if (!is_between_requests(connection) || !slot || read_ahead_has_bytes(connection))
-                return 1;
-        if (read_ahead_is_on(connection))
-                read_ahead_settle();
-        atomic_store(&slot->last_end_usec, gate_now_usec());
-        gate_set_state(slot, GATE_KEPT_ALIVE);
+        begin_wait(connection);
         for (;;) {
-                long r = raw_poll(fds, 2, NULL);
+                /* The kernel writes back what is left of the timeout. */
+                long r = raw5(ppoll, fds, 2, timeout, NULL, 0);
 
-                if (r == -EINTR)
-                        return -EINTR;
+                if (r == 0 || r == -EINTR)
+                        return r;
                 if (r < 0 || fds[0].revents ||
                     (gate_is_closed(&shim.gate) && say_goodbye(fd, connection)))
                         break;
-                if (gate_is_closed(&shim.gate))
-                        return 0;
+                if (gate_is_closed(&shim.gate)) {
+                        connection->finished = true; /* kept-alive until it has hung up */
+                        return 1;
+                }
         }
-        gate_set_state(slot, GATE_BUSY);
+        gate_set_state(connection->slot, GATE_BUSY);
         return 1;
+}
+
+/*
+ * How long a read(2) of this descriptor waits, for ever unless *ret_timeout is used. False: it does
+ * not wait. php-fpm's always waits for ever, and need not be asked each time.
+ */
+static bool read_waits(int fd, struct timespec *timeout, struct timespec **ret_timeout)
+{
+        struct timeval span = {0};
+        socklen_t size = sizeof(span);
+        long flags;
+
+        *ret_timeout = NULL;
+        if (shim.is_php_fpm)
+                return true;
+        flags = raw_fcntl(fd, F_GETFL, 0);
+        if (flags < 0 || flags & O_NONBLOCK)
+                return false;
+        if (raw_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &span, &size) >= 0 &&
+            (span.tv_sec || span.tv_usec)) {
+                *timeout = (struct timespec){span.tv_sec, (long)span.tv_usec * 1000};
+                *ret_timeout = timeout;
+        }
+        return true;
+}
+
+int connection_before_read(int fd, struct connection *connection, bool waits)
+{
+        struct timespec timeout;
+        struct timespec *limit;
+        long r;
+
+        if (connection->finished)
+                return 0;
+        if (!waits || !is_between_requests(connection) || !connection->slot ||
+            read_ahead_has_bytes(connection) || !read_waits(fd, &timeout, &limit))
+                return 1;
+        if (read_ahead_is_on(connection))
+                read_ahead_settle();
+        r = wait_for_request(fd, connection, limit);
+        if (r > 0)
+                return !connection->finished;
+        return r == 0 ? -EAGAIN : (int)r;
 }
 
 long connection_read(int fd, struct connection *connection, void *buffer, size_t size)
@@ -166,7 +217,7 @@ static bool came_whole(const struct connection *connection)
 bool connection_finish(struct connection *connection)
 {
         if (read_ahead_is_on(connection) && connection->asked && !connection->kept &&
-            connection->active <= 0 && record_at_boundary(&connection->out) &&
+            connection->active == 0 && record_at_boundary(&connection->out) &&
             came_whole(connection))
                 connection->finished = read_ahead_discard();
         return connection->finished;
@@ -183,8 +234,19 @@ static void feed(struct record_stream *stream, const struct iovec *vector, size_
         }
 }
 
+/* Something went over the connection. */
+static void stir(struct connection *connection)
+{
+        struct gate_slot *slot = connection->slot;
+
+        connection->stirred = true;
+        if (slot && atomic_load_explicit(&slot->state, memory_order_relaxed) == GATE_KEPT_ALIVE)
+                gate_set_state(slot, GATE_BUSY);
+}
+
 static void did_read(struct connection *connection, const struct record_news *news)
 {
+        stir(connection);
         connection->unread += (int32_t)news->begun - (int32_t)news->input_ended;
         if (!news->begun)
                 return;
@@ -222,9 +284,13 @@ void connection_did_end(const struct connection *connection, long result)
 
 static void did_write(struct connection *connection, const struct record_news *news)
 {
-        connection->active -= (int32_t)news->ended;
+        int32_t ended = (int32_t)news->ended;
+
+        stir(connection);
+        /* There are servers that end what was not begun, as an answer to nonsense. */
+        connection->active = connection->active > ended ? connection->active - ended : 0;
         /* Whoever went on behind a goodbye is to hear the next one too. */
-        if (news->ended)
+        if (ended)
                 connection->said_goodbye = false;
 }
 

@@ -26,11 +26,12 @@ void connection_close(struct connection *connection);
 void connection_forget_all(void);
 
 /*
- * Before a read that may block. Between two requests of a kept-alive client this waits for the next
- * one or for the gate to close.
- * Returns 1: read now; 0: the gate is closed, answer end of file; -EINTR.
+ * Before a read. If that waits, and the descriptor is not set to something else, then between two
+ * requests of a kept-alive client this waits for the next one or for the gate to close.
+ * Returns 1: read now; 0: the gate is closed, answer end of file; -EINTR, or -EAGAIN when the
+ * socket's own timeout is up.
  */
-int connection_before_read(int fd, struct connection *connection);
+int connection_before_read(int fd, struct connection *connection, bool waits);
 
 /* read(2), after connection_before_read(). Returns what read would. */
 long connection_read(int fd, struct connection *connection, void *buffer, size_t size);

@@ -79,7 +79,7 @@ long read_ahead_read(void *buffer, size_t size)
 {
         struct read_ahead *ahead = &shim.read_ahead;
         const struct connection *connection = ahead->connection;
-        bool begins = connection->active <= 0 && record_at_boundary(&connection->in);
+        bool begins = connection->active == 0 && record_at_boundary(&connection->in);
         long r;
 
         if (ahead->at == ahead->end && size >= sizeof(ahead->buffer)) {

@@ -59,7 +59,8 @@ struct connection {
         int fd;
         bool asked;        /* has had a request */
         bool kept;         /* its last request asked for FCGI_KEEP_CONN */
-        bool finished;     /* its only request was read and answered to the end */
+        bool finished;     /* nothing more is to come, whatever the socket says */
+        bool stirred;      /* something went over it since its worker last waited */
         bool said_goodbye; /* see connection.c */
         bool left_behind;  /* its worker went on to accept another: the slot is its own */
         bool lost;         /* bytes went by unseen, and it is not known where the records are */

@@ -228,7 +228,8 @@ static long receive(int fd, struct connection *connection, struct msghdr *messag
         const int not_in_line = MSG_OOB | MSG_ERRQUEUE; /* neither waited for nor of the stream */
         const struct iovec *vector = message->msg_iov;
         size_t room = vector_size(vector, (int)message->msg_iovlen);
-        long r = flags & (MSG_DONTWAIT | not_in_line) ? 1 : connection_before_read(fd, connection);
+        bool waits = !(flags & (MSG_DONTWAIT | not_in_line));
+        long r = connection_before_read(fd, connection, waits);
 
         if (r <= 0)
                 return r;
@@ -251,7 +252,7 @@ WRAP(ssize_t, read, int fd, void *buffer, size_t size)
 
         if (!connection)
                 return result(raw_read(fd, buffer, size));
-        r = connection_before_read(fd, connection);
+        r = connection_before_read(fd, connection, size > 0);
         return result(r <= 0 ? r : connection_read(fd, connection, buffer, size));
 }
 
@@ -261,7 +262,7 @@ WRAP(ssize_t, readv, int fd, const struct iovec *vector, int n)
         struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)vector,
                                  .msg_iovlen = (size_t)n};
 
-        if (!connection)
+        if (!connection || n <= 0 || !vector_size(vector, n))
                 return result(raw3(readv, fd, vector, n));
         return result(receive(fd, connection, &message, 0));
 }
@@ -473,7 +474,7 @@ WRAP(ssize_t, splice, int from, off_t *from_offset, int to, off_t *to_offset, si
 {
         struct connection *in = connection_of(from);
         struct connection *out = connection_of(to);
-        long r = in && !(flags & SPLICE_F_NONBLOCK) ? connection_before_read(from, in) : 1;
+        long r = in ? connection_before_read(from, in, !(flags & SPLICE_F_NONBLOCK)) : 1;
 
         if (r <= 0)
                 return result(r);

@@ -730,6 +730,192 @@ static void peek(void)
         close_and_accept(responder, fd);
 }
 
+/* A connection on which a request has come and has been answered. */
+static struct round kept_connection(void)
+{
+        struct round round = {&responders[0], accept_client(&responders[0]), "kept-alive"};
+        struct bytes request = {0}, reply_to_it = {0};
+
+        append_request(&request, 1, KEPT);
+        append_answer(&reply_to_it, 1);
+        client_send(&request, 0, request.size);
+        receive(round.responder, round.fd, &request, 0, request.size);
+        answer_all(&round, &reply_to_it);
+        return round;
+}
+
+/* The next request comes while the worker waits for it, and everything goes on. */
+static void request_comes(const struct round *round)
+{
+        struct bytes request = {0}, reply_to_it = {0};
+
+        append_request(&request, 1, KEPT);
+        append_answer(&reply_to_it, 1);
+        all_come(round, &request);
+        answer_all(round, &reply_to_it);
+}
+
+static uint64_t last_end(void)
+{
+        return atomic_load(&gate.page->slots[0].last_end_usec);
+}
+
+/* A read that does not wait does not do so between two requests either. */
+static void no_wait(void)
+{
+        /* recv(2) of nothing waits nevertheless. */
+        static const enum call of_nothing[] = {CALL_READ, CALL_READ_CHK, CALL_READV, CALL_PREADV2};
+        struct round round = kept_connection();
+
+        order.argument = 1;
+        must(does(round.responder, CALL_SET_NONBLOCK, round.fd) == 0);
+        for (receiver = CALL_READ; receiver <= CALL_PREADV64V2; receiver++) {
+                order.size = chunk;
+                must(does(round.responder, receiver, round.fd) == -EAGAIN);
+                is("busy");
+        }
+        order.argument = 0;
+        must(does(round.responder, CALL_SET_NONBLOCK, round.fd) == 0);
+        for (size_t i = 0; i < sizeof(of_nothing) / sizeof(of_nothing[0]); i++) {
+                order.size = 0;
+                must(does(round.responder, of_nothing[i], round.fd) == 0);
+                is("busy");
+        }
+        receiver = CALL_READ;
+        close_and_accept(round.responder, round.fd);
+}
+
+/* A server that looks up from its wait now and then. */
+static void timeout(void)
+{
+        struct round round = kept_connection();
+        uint64_t end;
+
+        order.argument = 200;
+        must(does(round.responder, CALL_SET_TIMEOUT, round.fd) == 0);
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive");
+        must(result(round.responder) == -EAGAIN);
+        /* Nothing has happened since: the time that all has been idle is no shorter for it. */
+        end = last_end();
+        for (int i = 0; i < 3; i++) {
+                begin_to_receive(round.responder, round.fd);
+                is("kept-alive");
+                must(result(round.responder) == -EAGAIN);
+                is("kept-alive");
+                must(last_end() == end);
+        }
+        begin_to_receive(round.responder, round.fd);
+        request_comes(&round);
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive");
+        must(last_end() > end);
+        client_close();
+        must(result(round.responder) == 0);
+        close_and_accept(round.responder, round.fd);
+}
+
+/* A server that ends more requests than were begun is not idle in the middle of the next one. */
+static void ended_twice(void)
+{
+        struct round round = kept_connection();
+        struct bytes again = {0}, begin = {0}, rest = {0};
+
+        append_end(&again, 1);
+        append_end(&again, 2);
+        append_begin(&begin, 1, KEPT);
+        append_request(&rest, 3, KEPT);
+        answer_all(&round, &again);
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive");
+        all_come(&round, &begin);
+        begin_to_receive(round.responder, round.fd);
+        is("busy");
+        all_come(&round, &rest);
+        begin_to_receive(round.responder, round.fd);
+        is("busy");
+        client_close();
+        must(result(round.responder) == 0);
+        close_and_accept(round.responder, round.fd);
+}
+
+static const uint8_t goodbye[8] = {1, FCGI_STDERR, 0, 1, 0, 0, 0, 0};
+
+/* A client that leaves an answer unread when it goes: a reset instead of an end. */
+static void reset(void)
+{
+        struct round round = kept_connection();
+        struct bytes request = {0};
+        uint64_t end;
+
+        append_request(&request, 1, KEPT);
+        client_send(&request, 0, request.size);
+        receive(round.responder, round.fd, &request, 0, request.size);
+        append_end(&request, 1);
+        order.size = 2 * FCGI_HEADER_LEN;
+        memcpy(order.data, request.data + request.size - order.size, order.size);
+        must(does(round.responder, CALL_WRITE, round.fd) == order.size);
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive");
+        end = last_end();
+        client_close();
+        must(result(round.responder) == -ECONNRESET);
+        is("kept-alive");
+        close_and_accept(round.responder, round.fd);
+        must(last_end() == end);
+}
+
+/* The gate closes while a worker waits for the next request, in each call that does. */
+static void closing(void)
+{
+        for (enum call call = CALL_READ; call <= CALL_PREADV64V2; call++) {
+                struct round round;
+
+                if (call == CALL_RECV_DONTWAIT)
+                        continue;
+                receiver = CALL_READ;
+                round = kept_connection();
+                receiver = call;
+                begin_to_receive(round.responder, round.fd);
+                is("kept-alive");
+                gate_close(&gate, GATE_MASTER, 0);
+                client_receive(goodbye, sizeof(goodbye));
+                must(result(round.responder) == 0);
+                is("kept-alive"); /* until it has hung up */
+                must(does(round.responder, CALL_CLOSE, round.fd) == 0);
+                tell(round.responder, CALL_ACCEPT, server_listener);
+                is("waiting"); /* it holds nothing */
+                must(recv(client, reply.data, 1, 0) == 0);
+                client_close();
+                gate_open(&gate, GATE_MASTER);
+        }
+}
+
+/* The gate closes, and just then the next request comes: it is served, and then no other. */
+static void closing_too_late(void)
+{
+        struct round round = kept_connection();
+        struct bytes request = {0}, reply_to_it = {0};
+
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive");
+        gate_close(&gate, GATE_MASTER, 0);
+        client_receive(goodbye, sizeof(goodbye));
+        append_request(&request, 1, KEPT);
+        append_answer(&reply_to_it, 1);
+        all_come(&round, &request);
+        is("busy");
+        answer_all(&round, &reply_to_it);
+        client_receive(goodbye, sizeof(goodbye));
+        begin_to_receive(round.responder, round.fd);
+        must(result(round.responder) == 0);
+        must(does(round.responder, CALL_CLOSE, round.fd) == 0);
+        client_close();
+        tell(round.responder, CALL_ACCEPT, server_listener);
+        is("waiting");
+        gate_open(&gate, GATE_MASTER);
+}
+
 /* The client goes away at each point. */
 static void vanish(void)
 {
@@ -750,8 +936,17 @@ int main(int argc, char *argv[])
                 const char *name;
                 void (*run)(void);
         } cases[] = {
-            {"every-call", every_call},         {"peek", peek},     {"unseen-calls", unseen_calls},
-            {"unseen-content", unseen_content}, {"vanish", vanish},
+            {"closing", closing},
+            {"closing-too-late", closing_too_late},
+            {"ended-twice", ended_twice},
+            {"every-call", every_call},
+            {"no-wait", no_wait},
+            {"peek", peek},
+            {"reset", reset},
+            {"timeout", timeout},
+            {"unseen-calls", unseen_calls},
+            {"unseen-content", unseen_content},
+            {"vanish", vanish},
         };
         size_t i = 0;
         int status;

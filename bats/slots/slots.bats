@@ -36,5 +36,12 @@ slots_musl() {
 @test "what is only peeked at is not followed" { slots peek; }
 @test "ways that do not show what they move err to busy" { slots unseen-calls; }
 @test "unless it is the content of a record" { slots unseen-content; }
+@test "a read that does not wait does not" { slots no-wait; }
+@test "a read that waits for a while is no news" { slots timeout; }
+@test "a server that ends more requests than were begun" { slots ended-twice; }
+@test "a client that leaves its answer unread is no news" { slots reset; }
+@test "the gate closes between two requests" { slots closing; }
+@test "the gate closes between two requests, with musl" { slots_musl closing; }
+@test "the gate closes just when the next request comes" { slots closing-too-late; }
 @test "a client that vanishes at any point" { slots vanish; }
 @test "a client that vanishes at any point, with musl" { slots_musl vanish; }
