@@ -81,4 +81,4 @@ bench:
 
 include units/install.mk bats/tools.mk $(wildcard bats/*/tests.mk)
 
--include $(wildcard $(BUILD)/*/*/*.d)
+-include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d)

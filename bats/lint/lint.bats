@@ -80,6 +80,12 @@ nothing() {
   done
 }
 
+@test "a changed header rebuilds the programs that include it, those of the tests too" {
+  make -s -j "$(nproc)" all tools
+  run make -q -W bats/launcher/../../launcher/handover.h "${BUILD:-build}/test/fake-host"
+  is "$status" 1 'make -q: 0 is up to date, 1 is not'
+}
+
 # --- what is built -------------------------------------------------------------------------------
 
 needed() { readelf -dW "$1" | awk '/NEEDED/ { print $NF }' | tr '\n' ' '; }
