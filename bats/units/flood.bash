@@ -21,3 +21,9 @@ end_flood() {
 # How often the service has failed in this test.
 failures() { journal_of "$unit.service" --since="@$began" | grep -c 'Failed with result'; }
 has_failed() { [ "$(failures)" -ge "$1" ]; }
+
+# failing_for N: milliseconds between the first and the Nth failure.
+failing_for() {
+  journalctl -q -o short-unix --no-pager -u "$unit.service" --since="@$began" |
+    awk -v n="$1" '/Failed with result/ { at[++i] = $1 } END { printf "%d\n", 1000 * (at[n] - at[1]) }'
+}
