@@ -34,9 +34,11 @@ preload_c  := $(wildcard preload/*.c)
 launcher_c  = $(addprefix launcher/,fpm-launcher.c $(launcher_parts))
 waker_c     = $(addprefix launcher/,fpm-waker.c $(waker_parts))
 # What each program is made of besides its main file.
-launcher_parts := handover-fetch.c log.c server.c sockets.c span.c watch.c watchdog.c
-waker_parts    := client.c conf.c container.c docker.c engine.c handover-serve.c installed.c log.c peer.c \
-                  podman.c relay.c run.c sockets.c span.c supervise.c watchdog.c words.c
+launcher_parts := background.c cgroup.c handover-fetch.c log.c process.c server.c sockets.c span.c watch.c \
+                  watchdog.c
+waker_parts    := background.c cgroup.c client.c conf.c container.c docker.c engine.c handover-serve.c \
+                  installed.c log.c peer.c podman.c process.c relay.c run.c sockets.c span.c supervise.c \
+                  watchdog.c words.c
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 

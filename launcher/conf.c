@@ -136,6 +136,13 @@ static const char *set_drain_limit(struct conf *conf, const char *value)
         return set_span(&conf->drain_limit, &conf->drain_limit_usec, value);
 }
 
+static const char *set_background_limit(struct conf *conf, const char *value)
+{
+        uint64_t usec;
+
+        return set_span(&conf->background_limit, &usec, value);
+}
+
 static const char *add_engine_option(struct conf *conf, const char *value)
 {
         return add_word(&conf->engine_options, value);
@@ -155,6 +162,7 @@ enum {
         KEY_MEMORY,
         KEY_EXIT_IDLE_TIME,
         KEY_DRAIN_LIMIT,
+        KEY_BACKGROUND_LIMIT,
         KEY_ENGINE_OPTION,
         KEYS,
 };
@@ -180,6 +188,7 @@ static const struct key {
     [KEY_MEMORY] = {.name = "Memory", .set = set_memory, .container_only = true},
     [KEY_EXIT_IDLE_TIME] = {.name = "ExitIdleTime", .set = set_exit_idle_time},
     [KEY_DRAIN_LIMIT] = {.name = "DrainLimit", .set = set_drain_limit},
+    [KEY_BACKGROUND_LIMIT] = {.name = "BackgroundLimit", .set = set_background_limit},
     [KEY_ENGINE_OPTION] = {.name = "EngineOption",
                            .set = add_engine_option,
                            .repeatable = true,
@@ -309,6 +318,8 @@ void conf_launcher_words(struct words *words, const struct conf *conf)
         words_addf(words, "--exit-idle-time=%s", conf->exit_idle_time);
         if (conf->drain_limit)
                 words_addf(words, "--drain-limit=%s", conf->drain_limit);
+        if (conf->background_limit)
+                words_addf(words, "--background-limit=%s", conf->background_limit);
 }
 
 void conf_done(struct conf *conf)
@@ -323,5 +334,6 @@ void conf_done(struct conf *conf)
         free(conf->memory);
         free(conf->exit_idle_time);
         free(conf->drain_limit);
+        free(conf->background_limit);
         *conf = (struct conf){0};
 }

@@ -27,6 +27,7 @@ struct conf {
         char *exit_idle_time; /* a span, as written */
         char *drain_limit;    /* a span, as written; NULL: fpm-launcher's own default */
         uint64_t drain_limit_usec;
+        char *background_limit; /* a span, as written; NULL: fpm-launcher's own default */
 };
 
 /*

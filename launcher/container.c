@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "background.h"
 #include "handover-serve.h"
 #include "log.h"
 #include "watchdog.h"
@@ -25,6 +26,7 @@ struct container {
 
         struct passed shared; /* page and eventfds are our own, the sockets are borrowed */
         struct watchdog watchdog;
+        struct background background;
 
         int connection;
         struct peer launcher; /* whatever it has become by exec: the entrypoint, the server */
@@ -51,13 +53,19 @@ static bool is_fd0(const struct container *container)
         return container->shared.gate.page->fd0 != 0;
 }
 
+/* The server's master, or what stands for it while that is not known. */
+static const struct peer *server_of(const struct container *container)
+{
+        if (container->master.pidfd >= 0 && !peer_is_dead(&container->master))
+                return &container->master;
+        return &container->launcher;
+}
+
 static void send_signal(struct container *container, int signal)
 {
-        const struct peer *to = &container->launcher;
+        const struct peer *to = server_of(container);
         int r;
 
-        if (container->master.pidfd >= 0 && !peer_is_dead(&container->master))
-                to = &container->master;
         r = peer_kill(to, signal);
         if (r < 0 && r != -ESRCH)
                 log_line("cannot signal process %d: %s", to->pid, strerror(-r));
@@ -141,6 +149,15 @@ void container_reload(struct container *container)
 
 /* --- the watchdog -------------------------------------------------------------------------- */
 
+static bool programs_run(void *userdata)
+{
+        struct container *container = userdata;
+        const struct gate_page *page = container->shared.gate.page;
+
+        return background_look(&container->background, server_of(container)->pid,
+                               atomic_load(&page->first_ready_usec));
+}
+
 static void look(struct container *container)
 {
         enum watchdog_verdict verdict;
@@ -148,6 +165,8 @@ static void look(struct container *container)
         int r;
 
         verdict = watchdog_look(&container->watchdog, gate_now_usec(), &next_usec);
+        background_say(&container->background, verdict == WATCHDOG_STOP,
+                       container->watchdog.background_limit_usec);
         if (verdict == WATCHDOG_STOP) {
                 send_stop(container);
                 if (!container->idle)
@@ -204,6 +223,8 @@ static void hear_ready(struct container *container)
                 return;
         container->ready = true;
         container->watchdog.idle_usec = container->shared.gate.page->exit_idle_usec;
+        container->watchdog.background_limit_usec =
+            container->shared.gate.page->background_limit_usec;
         container->happened(CONTAINER_READY, container->userdata);
         look(container);
         stop_again(container);
@@ -348,6 +369,8 @@ int container_new(struct container **ret, sd_event *event, const struct passed *
             .sockets = container->shared.sockets,
             .n_sockets = container->shared.n_sockets,
             .idle_usec = GATE_INFINITY,
+            .programs_run = programs_run,
+            .userdata = container,
         };
         *ret = container;
         return 0;

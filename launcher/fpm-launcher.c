@@ -29,9 +29,12 @@
 /* Below the 90 s after which systemd kills a service that does not stop. */
 #define DRAIN_LIMIT_DEFAULT "80s"
 
-#define BLANKS              " \t\n"
+/* Longer than what a web page usually leaves to do, shorter than a daemon started by mistake. */
+#define BACKGROUND_LIMIT_DEFAULT "1h"
 
-#define SEE_HELP            "; see fpm-launcher --help"
+#define BLANKS                   " \t\n"
+
+#define SEE_HELP                 "; see fpm-launcher --help"
 
 /* main() continues. */
 #define GO_ON (-1)
@@ -39,6 +42,7 @@
 struct settings {
         uint64_t exit_idle_usec;
         uint64_t drain_limit_usec;
+        uint64_t background_limit_usec;
         const char *preload;  /* NULL: beside the executable */
         const char *handover; /* NULL: the default, if nothing was passed */
         const char *listen[GATE_SOCKETS_MAX];
@@ -58,6 +62,9 @@ static int print_help(void)
                "  --exit-idle-time=SPAN  stop the server gracefully after SPAN without request:\n"
                "                         90s, 5min, 1.5s, 100ms, infinity (default: infinity)\n"
                "  --drain-limit=SPAN     how long a stop may wait for requests (default: %s)\n"
+               "  --background-limit=SPAN\n"
+               "                         how long programs that requests left running keep an\n"
+               "                         idle server from its stop (default: %s; 0: not at all)\n"
                "  --listen=ADDRESS       open a socket: /path, 127.0.0.1:9000, [::1]:9000, 9000;\n"
                "                         may be given several times (default: none)\n"
                "  --handover=PATH        fetch the sockets from fpm-waker (default, if no socket\n"
@@ -71,10 +78,11 @@ static int print_help(void)
                "  --version              print the version and exit\n"
                "\n"
                "Each option is also a variable, which the option overrides:\n"
-               "FPM_WAKER_EXIT_IDLE_TIME, FPM_WAKER_DRAIN_LIMIT, FPM_WAKER_LISTEN (addresses,\n"
-               "with blanks between them), FPM_WAKER_HANDOVER, FPM_WAKER_FD0 (yes or no),\n"
-               "FPM_WAKER_READ_AHEAD, FPM_WAKER_PRELOAD. Exit statuses: see fpm-launcher(1).\n",
-               DRAIN_LIMIT_DEFAULT, HANDOVER_DEFAULT);
+               "FPM_WAKER_EXIT_IDLE_TIME, FPM_WAKER_DRAIN_LIMIT, FPM_WAKER_BACKGROUND_LIMIT,\n"
+               "FPM_WAKER_LISTEN (addresses, with blanks between them), FPM_WAKER_HANDOVER,\n"
+               "FPM_WAKER_FD0 (yes or no), FPM_WAKER_READ_AHEAD, FPM_WAKER_PRELOAD.\n"
+               "Exit statuses: see fpm-launcher(1).\n",
+               DRAIN_LIMIT_DEFAULT, BACKGROUND_LIMIT_DEFAULT, HANDOVER_DEFAULT);
         return fflush(stdout) == 0 ? 0 : log_fail(STATUS_SYSTEM, "cannot print the help: %m");
 }
 
@@ -144,6 +152,7 @@ static int read_variables(struct settings *settings)
 {
         const char *exit_idle = variable("FPM_WAKER_EXIT_IDLE_TIME");
         const char *drain_limit = variable("FPM_WAKER_DRAIN_LIMIT");
+        const char *background_limit = variable("FPM_WAKER_BACKGROUND_LIMIT");
         const char *fd0 = variable("FPM_WAKER_FD0");
         const char *read_ahead = variable("FPM_WAKER_READ_AHEAD");
         int r = 0;
@@ -154,6 +163,9 @@ static int read_variables(struct settings *settings)
                 r = set_span("FPM_WAKER_EXIT_IDLE_TIME", exit_idle, &settings->exit_idle_usec);
         if (r == 0 && drain_limit)
                 r = set_span("FPM_WAKER_DRAIN_LIMIT", drain_limit, &settings->drain_limit_usec);
+        if (r == 0 && background_limit)
+                r = set_span("FPM_WAKER_BACKGROUND_LIMIT", background_limit,
+                             &settings->background_limit_usec);
         if (r == 0 && fd0)
                 r = set_boolean("FPM_WAKER_FD0", fd0, &settings->fd0);
         if (r == 0 && read_ahead)
@@ -168,6 +180,7 @@ static int read_options(int argc, char **argv, struct settings *settings)
                 FIRST_LONG = 256, /* above every letter */
                 EXIT_IDLE_TIME = FIRST_LONG,
                 DRAIN_LIMIT,
+                BACKGROUND_LIMIT,
                 LISTEN,
                 HANDOVER,
                 FD0,
@@ -179,6 +192,7 @@ static int read_options(int argc, char **argv, struct settings *settings)
         static const struct option options[] = {
             {"exit-idle-time", required_argument, NULL, EXIT_IDLE_TIME},
             {"drain-limit", required_argument, NULL, DRAIN_LIMIT},
+            {"background-limit", required_argument, NULL, BACKGROUND_LIMIT},
             {"listen", required_argument, NULL, LISTEN},
             {"handover", required_argument, NULL, HANDOVER},
             {"fd0", no_argument, NULL, FD0},
@@ -206,6 +220,10 @@ static int read_options(int argc, char **argv, struct settings *settings)
                         break;
                 case DRAIN_LIMIT:
                         r = set_span("--drain-limit=", optarg, &settings->drain_limit_usec);
+                        break;
+                case BACKGROUND_LIMIT:
+                        r = set_span("--background-limit=", optarg,
+                                     &settings->background_limit_usec);
                         break;
                 case LISTEN:
                         r = add_listen(settings, optarg);
@@ -293,6 +311,7 @@ int main(int argc, char **argv)
 
         /* What is wanted. */
         (void)span_parse(DRAIN_LIMIT_DEFAULT, &settings.drain_limit_usec);
+        (void)span_parse(BACKGROUND_LIMIT_DEFAULT, &settings.background_limit_usec);
         r = read_variables(&settings);
         if (r > 0)
                 return r;
@@ -312,6 +331,7 @@ int main(int argc, char **argv)
         passed.gate.page->exit_idle_usec = settings.exit_idle_usec;
         passed.gate.page->drain_limit_usec = settings.drain_limit_usec;
         passed.gate.page->read_ahead = settings.read_ahead;
+        passed.gate.page->background_limit_usec = settings.background_limit_usec;
         r = passed_settle(&passed, settings.fd0);
         if (r > 0)
                 return r;

@@ -364,12 +364,18 @@ static int set_preload(const char *preload)
 int server_prepare_environment(const struct server *server, int page_fd)
 {
         static const char *const for_us[] = {
-            "LISTEN_FDS",         "LISTEN_PID",
-            "LISTEN_FDNAMES",     "LISTEN_PIDFDID",
-            "FPM_WAKER_LISTEN",   "FPM_WAKER_EXIT_IDLE_TIME",
-            "FPM_WAKER_FD0",      "FPM_WAKER_DRAIN_LIMIT",
-            "FPM_WAKER_HANDOVER", "FPM_WAKER_READ_AHEAD",
+            "LISTEN_FDS",
+            "LISTEN_PID",
+            "LISTEN_FDNAMES",
+            "LISTEN_PIDFDID",
+            "FPM_WAKER_LISTEN",
+            "FPM_WAKER_EXIT_IDLE_TIME",
+            "FPM_WAKER_FD0",
+            "FPM_WAKER_DRAIN_LIMIT",
+            "FPM_WAKER_HANDOVER",
             "FPM_WAKER_PRELOAD",
+            "FPM_WAKER_BACKGROUND_LIMIT",
+            "FPM_WAKER_READ_AHEAD",
         };
         char page[16];
 

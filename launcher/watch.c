@@ -2,11 +2,9 @@
 #include "watch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "background.h"
+#include "cgroup.h"
 #include "cleanup.h"
 #include "log.h"
 #include "status.h"
@@ -31,6 +31,7 @@
 /* The server as the watchdog process sees it. */
 struct watched {
         struct watchdog watchdog;
+        struct background background;
         pid_t pid; /* who became the server by exec, or the master that outlives it */
         int pidfd; /* of pid */
         int stop_signal;
@@ -77,29 +78,13 @@ static void close_the_rest(const struct passed *passed, int pidfd)
         close_all(first, UINT32_MAX);
 }
 
-/* Reads /proc/PID/cgroup whole. NULL if that is not possible. */
-static char *read_cgroup(pid_t pid)
-{
-        _cleanup_fclose_ FILE *stream = NULL;
-        char path[64], *text = NULL;
-        size_t size = 0;
-
-        (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
-        stream = fopen(path, "re");
-        if (!stream || getdelim(&text, &size, '\0', stream) < 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
-}
-
 /*
  * The page is writable by every worker, so the master's pid in it is a claim: only a process of our
  * own cgroup (the service or the container) is ever signalled because of it.
  */
 static bool is_in_our_cgroup(pid_t pid)
 {
-        _cleanup_free_ char *own = read_cgroup(getpid()), *other = read_cgroup(pid);
+        _cleanup_free_ char *own = cgroup_of(getpid()), *other = cgroup_of(pid);
 
         return own && other && strcmp(own, other) == 0;
 }
@@ -122,6 +107,19 @@ static int open_master(const struct watched *watched, pid_t *ret_pid)
         }
         *ret_pid = (pid_t)claimed;
         return fd;
+}
+
+/* Do programs run that requests have left? */
+static bool programs_run(void *userdata)
+{
+        struct watched *watched = userdata;
+        const struct gate_page *page = watched->watchdog.gate.page;
+        pid_t pid;
+        _cleanup_close_ int master = open_master(watched, &pid);
+
+        if (master < 0)
+                pid = watched->pid;
+        return background_look(&watched->background, pid, atomic_load(&page->first_ready_usec));
 }
 
 static void stop_server(const struct watched *watched)
@@ -198,10 +196,14 @@ static void watch(struct watched *watched)
 {
         for (;;) {
                 uint64_t now_usec = gate_now_usec(), next_usec;
+                enum watchdog_verdict verdict;
 
                 warn_if_not_adopted(watched, now_usec);
                 free_dead_slots(&watched->watchdog.gate);
-                if (watchdog_look(&watched->watchdog, now_usec, &next_usec) == WATCHDOG_STOP)
+                verdict = watchdog_look(&watched->watchdog, now_usec, &next_usec);
+                background_say(&watched->background, verdict == WATCHDOG_STOP,
+                               watched->watchdog.background_limit_usec);
+                if (verdict == WATCHDOG_STOP)
                         stop_server(watched);
                 if (watched->warn_usec < next_usec)
                         next_usec = watched->warn_usec;
@@ -220,6 +222,9 @@ static _Noreturn void run_watchdog(const struct passed *passed, pid_t server, in
                     .sockets = passed->sockets,
                     .n_sockets = passed->n_sockets,
                     .idle_usec = passed->gate.page->exit_idle_usec,
+                    .background_limit_usec = passed->gate.page->background_limit_usec,
+                    .programs_run = programs_run,
+                    .userdata = &watched,
                 },
             .pid = server,
             .pidfd = pidfd,

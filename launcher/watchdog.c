@@ -17,6 +17,9 @@
 /* When to signal again if the server did not stop. */
 #define STOP_AGAIN_USEC USEC_PER_SEC
 
+/* How often to look for programs that requests left running, once they are what is waited for. */
+#define PROGRAMS_STEP_USEC USEC_PER_SEC
+
 /* An idle span of 0 must not become a loop without a pause. */
 #define STEP_MIN_USEC (10 * USEC_PER_MSEC)
 
@@ -50,6 +53,22 @@ static enum watchdog_verdict keep_open(struct watchdog *watchdog, uint64_t next_
         return WATCHDOG_WAIT;
 }
 
+/* True if programs are to be waited for, until *ret_next_usec. Not once the gate is closed: what
+ * a request has left since then is a request's end since then, and that begins a new span. */
+static bool is_held(const struct watchdog *watchdog, uint64_t now_usec, uint64_t since_usec,
+                    uint64_t *ret_next_usec)
+{
+        const uint64_t end_usec = add_usec(since_usec, watchdog->background_limit_usec);
+
+        if (watchdog->closed_usec > 0 || watchdog->background_limit_usec == 0 ||
+            !watchdog->programs_run(watchdog->userdata) || end_usec <= now_usec)
+                return false;
+        *ret_next_usec = add_usec(now_usec, PROGRAMS_STEP_USEC);
+        if (end_usec < *ret_next_usec)
+                *ret_next_usec = end_usec;
+        return true;
+}
+
 enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec,
                                     uint64_t *ret_next_usec)
 {
@@ -57,26 +76,28 @@ enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec
         const uint64_t step_usec = idle_usec > STEP_MIN_USEC ? idle_usec : STEP_MIN_USEC;
         const uint64_t later_usec = add_usec(now_usec, step_usec);
         enum gate_traffic traffic;
-        uint64_t last_end_usec = 0, due_usec;
+        uint64_t since_usec = 0, due_usec;
 
         if (idle_usec == GATE_INFINITY)
                 return keep_open(watchdog, GATE_INFINITY, ret_next_usec);
 
-        traffic = gate_look(watchdog->gate.page, &last_end_usec);
-        due_usec = add_usec(last_end_usec, idle_usec);
-        if (last_end_usec == 0 || traffic == GATE_IN_REQUEST)
+        traffic = gate_look(watchdog->gate.page, &since_usec);
+        due_usec = add_usec(since_usec, idle_usec);
+        if (since_usec == 0 || traffic == GATE_IN_REQUEST)
                 return keep_open(watchdog, later_usec, ret_next_usec);
         if (due_usec > now_usec)
                 return keep_open(watchdog, due_usec < later_usec ? due_usec : later_usec,
                                  ret_next_usec);
+        if (is_held(watchdog, now_usec, since_usec, ret_next_usec))
+                return WATCHDOG_WAIT;
 
         if (watchdog->closed_usec == 0)
                 watchdog->closed_usec = now_usec;
         gate_close(&watchdog->gate, GATE_WATCHDOG, add_usec(now_usec, LEASE_USEC));
 
         /* From here on nobody who looks quiet takes a connection. What came in between? */
-        traffic = gate_look(watchdog->gate.page, &last_end_usec);
-        due_usec = add_usec(last_end_usec, idle_usec);
+        traffic = gate_look(watchdog->gate.page, &since_usec);
+        due_usec = add_usec(since_usec, idle_usec);
         if (traffic == GATE_IN_REQUEST || connection_is_queued(watchdog))
                 return keep_open(watchdog, later_usec, ret_next_usec);
         if (due_usec > now_usec)

@@ -5,10 +5,12 @@
  *
  * Between two looks nothing has to happen: a request that ends later than a look ends less than
  * the idle span before the next one, so one wake-up per idle span is exact and costs the request
- * path nothing.
+ * path nothing. Only while programs that requests left running hold the vhost awake (background.h)
+ * is there a look each second.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +21,12 @@ struct watchdog {
         const int *sockets; /* the listening sockets, borrowed */
         size_t n_sockets;
         uint64_t idle_usec; /* GATE_INFINITY: never idle for long enough */
+
+        /* How long programs of requests may hold off the stop, from the last request's end on; and
+         * whether there are some: asked only when the idle span is over, and not if this is 0. */
+        uint64_t background_limit_usec;
+        bool (*programs_run)(void *userdata);
+        void *userdata;
 
         uint64_t closed_usec; /* private: since when we hold the gate closed, 0: open */
 };

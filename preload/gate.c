@@ -13,12 +13,17 @@ static uint32_t slots_used(const struct gate_page *page)
         return used < GATE_SLOTS_MAX ? used : GATE_SLOTS_MAX;
 }
 
-uint64_t gate_now_usec(void)
+static uint64_t read_clock(clockid_t clock)
 {
         struct timespec now = {0};
 
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* the libc's own: it needs no system call */
+        (void)clock_gettime(clock, &now); /* the libc's own: it needs no system call */
         return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t gate_now_usec(void)
+{
+        return read_clock(CLOCK_MONOTONIC);
 }
 
 void gate_page_init(struct gate_page *page)
@@ -27,6 +32,7 @@ void gate_page_init(struct gate_page *page)
         page->version = GATE_VERSION;
         page->exit_idle_usec = GATE_INFINITY;
         page->drain_limit_usec = GATE_INFINITY;
+        page->background_limit_usec = GATE_INFINITY;
         page->closing_fd = -1;
         page->opening_fd = -1;
         page->handover_fd = -1;
@@ -44,6 +50,17 @@ void gate_reset(struct gate *gate)
         atomic_store(&page->ready_usec, 0);
         gate_open(gate, GATE_WATCHDOG);
         gate_open(gate, GATE_MASTER);
+}
+
+bool gate_become_ready(struct gate_page *page)
+{
+        uint64_t never = 0, not_yet = 0;
+
+        if (atomic_load_explicit(&page->ready_usec, memory_order_relaxed))
+                return false;
+        (void)atomic_compare_exchange_strong(&page->first_ready_usec, &never,
+                                             read_clock(CLOCK_BOOTTIME));
+        return atomic_compare_exchange_strong(&page->ready_usec, &not_yet, gate_now_usec());
 }
 
 /*

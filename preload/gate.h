@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define GATE_MAGIC       UINT32_C(0x66706d77) /* "fpmw" */
-#define GATE_VERSION     UINT32_C(1)
+#define GATE_VERSION     UINT32_C(2)
 #define GATE_SLOTS_MAX   1024U
 #define GATE_SOCKETS_MAX 16U
 #define GATE_NAME_MAX    64U /* with the closing zero; longer LISTEN_FDNAMES are refused */
@@ -81,12 +81,13 @@ struct gate_page {
         uint32_t version;
 
         /* Written by the launcher before the server starts, only read afterwards. */
-        uint64_t exit_idle_usec;   /* GATE_INFINITY: never */
-        uint64_t drain_limit_usec; /* how long a signal may wait for requests to end */
-        int32_t closing_fd;        /* eventfd, readable while the gate is closed */
-        int32_t opening_fd;        /* eventfd, written at each opening, never read: for EPOLLET */
-        int32_t handover_fd;       /* connection to fpm-waker, -1 if there is none */
-        uint32_t fd0;              /* the server wants its listening socket at descriptor 0 */
+        uint64_t exit_idle_usec;        /* GATE_INFINITY: never */
+        uint64_t drain_limit_usec;      /* how long a signal may wait for requests to end */
+        uint64_t background_limit_usec; /* how long programs of requests hold off an idle exit */
+        int32_t closing_fd;             /* eventfd, readable while the gate is closed */
+        int32_t opening_fd;  /* eventfd, written at each opening, never read: for EPOLLET */
+        int32_t handover_fd; /* connection to fpm-waker, -1 if there is none */
+        uint32_t fd0;        /* the server wants its listening socket at descriptor 0 */
         uint32_t n_sockets;
         uint32_t read_ahead; /* php-fpm's requests are read ahead, see read-ahead.h */
         struct gate_socket sockets[GATE_SOCKETS_MAX];
@@ -96,6 +97,9 @@ struct gate_page {
         _Atomic uint32_t slots_used;          /* no slot from here on was ever claimed */
         _Atomic uint32_t master;              /* pid of the process that adopted, 0: none yet */
         _Atomic uint64_t ready_usec; /* CLOCK_MONOTONIC of the first worker at the gate, 0: none */
+        /* CLOCK_BOOTTIME of the first of all, also before a reload: no request, and so no program
+         * that one has started, is older. */
+        _Atomic uint64_t first_ready_usec;
         _Alignas(64) struct gate_slot slots[GATE_SLOTS_MAX];
 };
 
@@ -125,6 +129,12 @@ void gate_page_init(struct gate_page *page);
 /* Forgets all workers, the master and readiness, and opens the gate: for a new server on an old
  * page whose former server is dead or has just been replaced by exec. */
 void gate_reset(struct gate *gate);
+
+/*
+ * Notes that a worker is at the gate. Returns true for the first since gate_reset(). Costs a read
+ * otherwise.
+ */
+bool gate_become_ready(struct gate_page *page);
 
 /*
  * Closes the gate for one closer. From the return on, a worker that gate_look() calls quiet takes

@@ -62,11 +62,7 @@ static void become_worker(enum shim_role role)
 
 static void say_ready(void)
 {
-        struct gate_page *page = shim.gate.page;
-        uint64_t not_yet = 0;
-
-        if (!atomic_load_explicit(&page->ready_usec, memory_order_relaxed) &&
-            atomic_compare_exchange_strong(&page->ready_usec, &not_yet, gate_now_usec()))
+        if (gate_become_ready(shim.gate.page))
                 shim_say(GATE_SAYS_READY);
 }
 

@@ -48,6 +48,7 @@ wrong() {
   wrong 'Memory=1MM' ':1: Memory: is a number of bytes, or one with K, M or G behind it'
   wrong 'ExitIdleTime=soon' ':1: ExitIdleTime: is not a time span (90s, 5min, infinity)'
   wrong 'DrainLimit=1 fortnight' ':1: DrainLimit: is not a time span (90s, 5min, infinity)'
+  wrong 'BackgroundLimit=1x' ':1: BackgroundLimit: is not a time span (90s, 5min, infinity)'
   wrong 'Command=php-fpm' ': Image: is missing'
   wrong 'Engine=native' 'Command=php-fpm' 'Memory=1G' ':3: Memory: has no meaning with Engine=native'
   wrong 'Engine=native' 'Command=' ':2: Command: is empty, and there is no image that has one'
@@ -88,11 +89,11 @@ wrong() {
   local word
   conf 'Image = php:8' 'Volume=/a:/b' 'Volume=/c:/d:ro' 'Environment=NAME=some value' 'User=33:33' \
     'Network=bridge' 'ReadOnly=no' 'Memory=512M' 'ExitIdleTime=1h 30min' 'DrainLimit=2min' \
-    'EngineOption=--label=a=b c' 'EngineOption=--hostname=web' '; the end'
+    'BackgroundLimit=0' 'EngineOption=--label=a=b c' 'EngineOption=--hostname=web' '; the end'
   run_conf
   for word in --volume=/a:/b --volume=/c:/d:ro '--env=NAME=some value' --user=33:33 --network=bridge \
     --memory=512M '--label=a=b c' --hostname=web php:8 '--exit-idle-time=1h 30min' \
-    --drain-limit=2min --stop-timeout=130 php-fpm; do
+    --drain-limit=2min --background-limit=0 --stop-timeout=130 php-fpm; do
     grep -Fxq -- "$word" "$dir/waker.log" || fail "missing: $word" "$(cat "$dir/waker.log")"
   done
   # Another user than root has no use for capabilities.

@@ -406,6 +406,25 @@ static void reset(void)
         must(gate_claim(&gate, 3) == &gate.page->slots[0]);
 }
 
+/* The first worker of all is remembered over a reload, the first of this server is not. */
+static void become_ready(void)
+{
+        uint64_t first, before = gate_now_usec(), ready;
+
+        must(gate_become_ready(gate.page));
+        must(!gate_become_ready(gate.page));
+        first = atomic_load(&gate.page->first_ready_usec);
+        ready = atomic_load(&gate.page->ready_usec);
+        must(ready >= before && ready <= gate_now_usec());
+        must(first >= before); /* of another clock, which only stops less often */
+        gate_reset(&gate);
+        must(atomic_load(&gate.page->ready_usec) == 0);
+        must(usleep(1000) == 0);
+        must(gate_become_ready(gate.page));
+        must(atomic_load(&gate.page->ready_usec) > ready);
+        must(atomic_load(&gate.page->first_ready_usec) == first);
+}
+
 /* Whoever did not write the page may read it safely whatever is in it. */
 static void nonsense(void)
 {
@@ -430,6 +449,7 @@ int main(int argc, char *argv[])
                 const char *name;
                 void (*run)(void);
         } cases[] = {
+            {"become-ready", become_ready},
             {"hammer", hammer},
             {"idempotent", idempotent},
             {"lapsing", lapsing},

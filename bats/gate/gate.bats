@@ -31,4 +31,5 @@ check() {
 @test "the countdown starts at readiness or at the last request's end" { check last-end; }
 @test "a thousand slots, claimed, freed and claimed again" { check slots; }
 @test "a new server on an old page" { check reset; }
+@test "the first readiness of all outlives a reload" { check become-ready; }
 @test "a page full of nonsense is read safely" { check nonsense; }

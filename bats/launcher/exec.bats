@@ -61,8 +61,9 @@ page_of_server=(sh -c 'exec "$0" page' "$unit_test")
 @test "the environment is kept, but for what was ours" {
   local seen
   seen=$(env -i "PATH=$PATH" MINE=1 LISTEN_ADDRESS=mine FPM_WAKER_EXIT_IDLE_TIME=1min \
-    FPM_WAKER_DRAIN_LIMIT=1s FPM_WAKER_LISTEN= FPM_WAKER_FD0=no FPM_WAKER_HANDOVER= FPM_WAKER_READ_AHEAD=no \
-    "FPM_WAKER_PRELOAD=$shim" LISTEN_PIDFDID=7 NOTIFY_SOCKET=/run/n WATCHDOG_USEC=1 FPM_SOCKETS=x=9 \
+    FPM_WAKER_DRAIN_LIMIT=1s FPM_WAKER_BACKGROUND_LIMIT=1s FPM_WAKER_LISTEN= FPM_WAKER_FD0=no \
+    FPM_WAKER_HANDOVER= FPM_WAKER_READ_AHEAD=no "FPM_WAKER_PRELOAD=$shim" LISTEN_PIDFDID=7 \
+    NOTIFY_SOCKET=/run/n WATCHDOG_USEC=1 FPM_SOCKETS=x=9 \
     "$holder" run "$dir/holder" "$launcher" env | sort)
   is "$seen" "FPM_SOCKETS=x=9
 FPM_WAKER_PAGE=100
@@ -101,10 +102,11 @@ WATCHDOG_USEC=1"
 @test "the page says where everything is" {
   rm "$dir/holder"
   hold one=unix two=4 three=6
-  is "$(passed "$launcher" --exit-idle-time=5min --drain-limit=1.5s -- "${page_of_server[@]}")" \
-    "magic 66706d77 version 1
+  is "$(passed "$launcher" --exit-idle-time=5min --drain-limit=1.5s --background-limit=10min -- \
+    "${page_of_server[@]}")" "magic 66706d77 version 2
 exit-idle 300000000
 drain-limit 1500000
+background-limit 600000000
 closing 101 opening 102 handover -1 fd0 0
 socket 103 one same
 socket 104 two same
@@ -122,19 +124,23 @@ socket 105  same" "without names"
   is "$(grep -c 'Operation not permitted' "$dir/stderr")" 2
 }
 
-@test "defaults: never idle, 80 s to drain" {
-  is "$(passed "$launcher" "${page_of_server[@]}" | sed -n 2,3p)" "exit-idle infinity
-drain-limit 80000000"
+@test "defaults: never idle, 80 s to drain, an hour for programs" {
+  is "$(passed "$launcher" "${page_of_server[@]}" | sed -n 2,4p)" "exit-idle infinity
+drain-limit 80000000
+background-limit 3600000000"
 }
 
 @test "each option is a variable too, and the option wins" {
-  export FPM_WAKER_EXIT_IDLE_TIME=7s FPM_WAKER_DRAIN_LIMIT=8s FPM_WAKER_FD0=Yes
-  is "$(passed "$launcher" "${page_of_server[@]}" | sed -n 2,4p)" "exit-idle 7000000
+  export FPM_WAKER_EXIT_IDLE_TIME=7s FPM_WAKER_DRAIN_LIMIT=8s FPM_WAKER_BACKGROUND_LIMIT=infinity \
+    FPM_WAKER_FD0=Yes
+  is "$(passed "$launcher" "${page_of_server[@]}" | sed -n 2,5p)" "exit-idle 7000000
 drain-limit 8000000
+background-limit infinity
 closing 101 opening 102 handover -1 fd0 1"
-  is "$(passed "$launcher" --exit-idle-time=1s --drain-limit=2s "${page_of_server[@]}" | sed -n 2,3p)" \
-    "exit-idle 1000000
-drain-limit 2000000"
+  is "$(passed "$launcher" --exit-idle-time=1s --drain-limit=2s --background-limit=0 \
+    "${page_of_server[@]}" | sed -n 2,4p)" "exit-idle 1000000
+drain-limit 2000000
+background-limit 0"
   cp "$shim" "$dir/other.so"
   is "$(FPM_WAKER_PRELOAD=$dir/other.so passed "$launcher" printenv LD_PRELOAD)" "$dir/other.so"
   is "$(FPM_WAKER_PRELOAD=/nowhere passed "$launcher" --preload="$dir/other.so" printenv LD_PRELOAD)" \
@@ -166,12 +172,13 @@ drain-limit 2000000"
   is "$("$launcher" --version)" "fpm-launcher $(sed -n 's/^VERSION *:= *//p' "$tree/Makefile")"
   "$launcher" --help >"$dir/help" 2>"$dir/stderr"
   is "$(<"$dir/stderr")" ''
-  for option in exit-idle-time=SPAN drain-limit=SPAN listen=ADDRESS handover=PATH fd0 \
-    read-ahead=BOOLEAN preload=PATH help version; do
-    contains "$(<"$dir/help")" "  --$option "
+  for option in exit-idle-time=SPAN drain-limit=SPAN background-limit=SPAN listen=ADDRESS \
+    handover=PATH fd0 read-ahead=BOOLEAN preload=PATH help version; do
+    has_line "$dir/help" "^  --$option( |\$)" || fail "no $option"
   done
-  for option in '(default: infinity)' '(default: 80s)' FPM_WAKER_EXIT_IDLE_TIME FPM_WAKER_DRAIN_LIMIT \
-    FPM_WAKER_LISTEN FPM_WAKER_HANDOVER FPM_WAKER_FD0 FPM_WAKER_READ_AHEAD FPM_WAKER_PRELOAD; do
+  for option in '(default: infinity)' '(default: 80s)' '(default: 1h;' FPM_WAKER_EXIT_IDLE_TIME \
+    FPM_WAKER_DRAIN_LIMIT FPM_WAKER_BACKGROUND_LIMIT FPM_WAKER_LISTEN FPM_WAKER_HANDOVER \
+    FPM_WAKER_FD0 FPM_WAKER_READ_AHEAD FPM_WAKER_PRELOAD; do
     contains "$(<"$dir/help")" "$option"
   done
   [ "$(awk '{ print length }' "$dir/help" | sort -n | tail -n 1)" -le 80 ] || fail 'lines are too long'

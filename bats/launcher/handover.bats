@@ -88,7 +88,7 @@ deaf_is_full() {
 
 @test "a host of another version" {
   bad other-version "cannot use the hand-over: $handover: fpm-waker speaks version 99, this \
-launcher 1; install both from one release"
+launcher 2; install both from one release"
 }
 
 @test "a page without seals, too small, not a page, one that does not fit the message" {
@@ -154,10 +154,11 @@ on the host nor root"
 
 @test "what the server gets" {
   host good
-  is "$("$launcher" --handover="$handover" --exit-idle-time=5min --drain-limit=3s -- \
-    sh -c 'exec "$0" page' "$unit_test")" "magic 66706d77 version 1
+  is "$("$launcher" --handover="$handover" --exit-idle-time=5min --drain-limit=3s \
+    --background-limit=4s -- sh -c 'exec "$0" page' "$unit_test")" "magic 66706d77 version 2
 exit-idle 300000000
 drain-limit 3000000
+background-limit 4000000
 closing 101 opening 102 handover 103 fd0 0
 socket 104 www same"
   wait_for has_line "$dir/host.log" gone

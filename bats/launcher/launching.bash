@@ -5,8 +5,9 @@
 # what it says when it does not start the server.
 
 unit_test=$build/test/unit-test
+background_test=$build/test/background-test
 fake_host=$build/test/fake-host
-export unit_test fake_host
+export unit_test background_test fake_host
 
 # Everything about the passed sockets that no failed start may change.
 sockets_now() {

@@ -51,12 +51,16 @@ patched() {
   done
   refuses 2 'bad time span in --drain-limit=: x: Invalid argument; *' \
     "$launcher" --drain-limit=x true
+  refuses 2 'bad time span in --background-limit=: x: Invalid argument; *' \
+    "$launcher" --background-limit=x true
   refuses 2 'bad time span in --exit-idle-time=: -5s: Numerical result out of range; *' \
     "$launcher" --exit-idle-time=-5s true
   refuses 2 'bad time span in FPM_WAKER_EXIT_IDLE_TIME: soon: Invalid argument; *' \
     env FPM_WAKER_EXIT_IDLE_TIME=soon "$launcher" true
   refuses 2 'bad time span in FPM_WAKER_DRAIN_LIMIT: soon: Invalid argument; *' \
     env FPM_WAKER_DRAIN_LIMIT=soon "$launcher" true
+  refuses 2 'bad time span in FPM_WAKER_BACKGROUND_LIMIT: soon: Invalid argument; *' \
+    env FPM_WAKER_BACKGROUND_LIMIT=soon "$launcher" true
 }
 
 @test "bad boolean" {

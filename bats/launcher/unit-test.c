@@ -40,6 +40,8 @@ static socklen_t address_length = sizeof(sa_family_t); /* the kernel chooses an 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 static struct watchdog watchdog;
 static uint64_t start_usec;
+static bool programs; /* what programs_run() says */
+static unsigned int asked;
 
 #define CHECK(condition)                                                                           \
         do {                                                                                       \
@@ -48,6 +50,13 @@ static uint64_t start_usec;
                         exit(1);                                                                   \
                 }                                                                                  \
         } while (0)
+
+static bool programs_run(void *userdata)
+{
+        CHECK(userdata == &watchdog);
+        asked++;
+        return programs;
+}
 
 /* A ready server that has never had a request, and whose worker, slot 0, waits. */
 static void set_up(void)
@@ -62,6 +71,8 @@ static void set_up(void)
             .sockets = &listener,
             .n_sockets = 1,
             .idle_usec = IDLE,
+            .programs_run = programs_run,
+            .userdata = &watchdog,
         };
         listener = socket(AF_UNIX, SOCK_STREAM, 0);
         CHECK(bind(listener, (const struct sockaddr *)&address, address_length) == 0);
@@ -102,6 +113,7 @@ static void expect_wait(uint64_t now, uint64_t next, bool closed)
                 fprintf(stderr, "next is %" PRIu64 ", not %" PRIu64 "\n", got, next);
         CHECK(got == next);
         CHECK(closed_by_watchdog() == closed);
+        CHECK(asked == 0 || watchdog.background_limit_usec > 0);
 }
 
 static void expect_stop(uint64_t now)
@@ -145,9 +157,9 @@ static void test_busy(void)
         set_state(GATE_BUSY);
         expect_wait(START + 100 * IDLE, START + 101 * IDLE, false);
         set_state(GATE_ACCEPTING);
-        expect_wait(START + 200 * IDLE, START + 201 * IDLE, false);
+        expect_wait(START + 101 * IDLE, START + 102 * IDLE, false);
         set_state(GATE_PARKED);
-        expect_stop(START + 300 * IDLE);
+        expect_stop(START + 102 * IDLE);
 }
 
 static void test_queued(void)
@@ -239,6 +251,95 @@ static void test_nonsense(void)
         expect_wait(START + IDLE, START + 2 * IDLE, false);
 }
 
+/* Asked when the span is over and not before, and once a second from then on. */
+static void test_programs(void)
+{
+        uint64_t now = START + IDLE;
+
+        watchdog.background_limit_usec = 100 * IDLE;
+        programs = true;
+        expect_wait(now - 1, now, false);
+        CHECK(asked == 0);
+        for (unsigned int i = 1; i <= 5; i++, now += SECOND) {
+                expect_wait(now, now + SECOND, false);
+                CHECK(asked == i);
+        }
+        programs = false;
+        expect_stop(now);
+}
+
+static void test_programs_request(void)
+{
+        watchdog.background_limit_usec = 100 * IDLE;
+        programs = true;
+        expect_wait(START + IDLE, START + IDLE + SECOND, false);
+        set_state(GATE_BUSY);
+        expect_wait(START + IDLE + SECOND, START + 2 * IDLE + SECOND, false);
+        CHECK(asked == 1);
+        set_state(GATE_WAITING);
+        atomic_store(&watchdog.gate.page->slots[0].last_end_usec, START + 2 * IDLE);
+        expect_wait(START + 2 * IDLE + SECOND, START + 3 * IDLE, false);
+        CHECK(asked == 1);
+        expect_wait(START + 3 * IDLE, START + 3 * IDLE + SECOND, false);
+        CHECK(asked == 2);
+}
+
+static void test_programs_limit(void)
+{
+        watchdog.background_limit_usec = IDLE + 3 * SECOND / 2;
+        programs = true;
+        expect_wait(START + IDLE, START + IDLE + SECOND, false);
+        expect_wait(START + IDLE + SECOND, START + IDLE + 3 * SECOND / 2, false);
+        expect_stop(START + IDLE + 3 * SECOND / 2);
+}
+
+/* The limit runs from the last request's end, not from the server's readiness. */
+static void test_programs_limit_of_last_request(void)
+{
+        watchdog.background_limit_usec = 2 * IDLE;
+        programs = true;
+        expect_wait(START + IDLE, START + IDLE + SECOND, false);
+        atomic_store(&watchdog.gate.page->slots[0].last_end_usec, START + IDLE);
+        expect_wait(START + IDLE + SECOND, START + 2 * IDLE, false);
+        for (uint64_t now = START + 2 * IDLE; now < START + 3 * IDLE; now += SECOND)
+                expect_wait(now, now + SECOND, false);
+        expect_stop(START + 3 * IDLE);
+}
+
+/* It is asked once all the same: somebody wants to know what is cut off. */
+static void test_programs_short_limit(void)
+{
+        watchdog.background_limit_usec = SECOND;
+        programs = true;
+        expect_stop(START + IDLE);
+        CHECK(asked == 1);
+}
+
+static void test_programs_no_limit(void)
+{
+        watchdog.background_limit_usec = GATE_INFINITY;
+        programs = true;
+        expect_wait(START + 1000 * IDLE, START + 1000 * IDLE + SECOND, false);
+}
+
+static void test_programs_not_asked(void)
+{
+        watchdog.background_limit_usec = 0;
+        programs = true;
+        expect_stop(START + IDLE);
+        CHECK(asked == 0);
+}
+
+/* While the gate is closed there is a look each millisecond: not for that. */
+static void test_programs_asked_once_when_closed(void)
+{
+        watchdog.background_limit_usec = 100 * IDLE;
+        set_state(GATE_KEPT_ALIVE);
+        for (uint64_t i = 0; i < 5; i++)
+                expect_wait(START + IDLE + 1000 * i, START + IDLE + 1000 * (i + 1), true);
+        CHECK(asked == 1);
+}
+
 static const struct {
         const char *name;
         void (*run)(void);
@@ -256,6 +357,14 @@ static const struct {
     {"stop-again", test_stop_again},
     {"zero", test_zero},
     {"nonsense", test_nonsense},
+    {"programs", test_programs},
+    {"programs-request", test_programs_request},
+    {"programs-limit", test_programs_limit},
+    {"programs-limit-of-last-request", test_programs_limit_of_last_request},
+    {"programs-short-limit", test_programs_short_limit},
+    {"programs-no-limit", test_programs_no_limit},
+    {"programs-not-asked", test_programs_not_asked},
+    {"programs-asked-once-when-closed", test_programs_asked_once_when_closed},
 };
 
 static int print_span(const char *text)
@@ -299,6 +408,7 @@ static int print_page(void)
         printf("magic %x version %u\n", page->magic, page->version);
         print_usec("exit-idle", page->exit_idle_usec);
         print_usec("drain-limit", page->drain_limit_usec);
+        print_usec("background-limit", page->background_limit_usec);
         printf("closing %d opening %d handover %d fd0 %u\n", page->closing_fd, page->opening_fd,
                page->handover_fd, page->fd0);
         for (uint32_t i = 0; i < page->n_sockets; i++) {
@@ -314,7 +424,7 @@ static int print_page(void)
 static _Noreturn void be_idle(struct gate_page *page, uint32_t master)
 {
         atomic_store(&page->master, master);
-        atomic_store(&page->ready_usec, gate_now_usec());
+        CHECK(gate_become_ready(page));
         puts("idle");
         (void)fflush(stdout);
         for (;;)

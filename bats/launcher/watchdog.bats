@@ -42,6 +42,18 @@ decision() {
 @test "the decision: a server that does not stop is signalled again" { decision stop-again; }
 @test "the decision: a span of 0 is no loop without a pause" { decision zero; }
 @test "the decision: nonsense in the page" { decision nonsense; }
+@test "the decision: programs of requests hold it, looked at once a second" {
+  decision programs
+  decision programs-request
+  decision programs-asked-once-when-closed
+}
+@test "the decision: programs of requests hold it up to a limit" {
+  decision programs-limit
+  decision programs-limit-of-last-request
+  decision programs-short-limit
+  decision programs-no-limit
+  decision programs-not-asked
+}
 
 # --- php-fpm -------------------------------------------------------------------------------------
 

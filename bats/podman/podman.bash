@@ -177,3 +177,18 @@ crash_and_repair() {
   manager daemon-reload
   contains "$(hello)" "hello from "
 }
+
+# For a vhost with an idle time of a second.
+program_holds() {
+  mkfifo -m 666 "$www/fifo"
+  echo '<?php exec("cat /var/www/html/fifo >/dev/null 2>&1 &"); echo "left";' >"$www/leave.php"
+  contains "$(request "$socket" /var/www/html/leave.php)" left
+  wait_for logged 'still awake: 1 program that requests left running: [0-9]* (cat); the background limit is 3600 s'
+  contains "$(hello)" "hello from "
+  timeout 10 sh -c ': >"$0"' "$www/fifo"
+  wait_for has_slept
+  is "$(manager show -P Result "$unit.service")" success "result of the idle exit"
+  is "$(journal | grep -c 'still awake\|background limit')" 1
+}
+
+logged() { journal | grep -q -- "$1"; }

@@ -36,6 +36,11 @@ teardown() {
   stop_waits_for_request
 }
 
+@test "rootless: a program that a request left running holds the container awake" {
+  podman_vhost ExitIdleTime=1s
+  program_holds
+}
+
 @test "rootless: a container that fails at each start, once repaired, serves the next request" {
   podman_vhost ExitIdleTime=infinity
   crash_and_repair "$conf"

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cgroup of a process, in whatever way this machine has its cgroups: version 2, version 1, or
+ * both at once. A cgroup is known by the text of /proc/PID/cgroup.
+ *
+ * root: where the hierarchies are mounted, CGROUP_ROOT but in tests.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
+/* Reads /proc/PID/cgroup whole; to be freed. NULL if that is not possible. */
+char *cgroup_of(pid_t pid);
+
+/*
+ * Lists the processes of a cgroup, one of which is member. Those in cgroups below it do not count.
+ * *ret is to be freed. Returns how many they are, or -errno.
+ */
+ssize_t cgroup_processes(const char *root, const char *cgroup, pid_t member, pid_t **ret);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+/* Of the flags in /proc/PID/stat: "forked but didn't exec", as ps(1) calls it. */
+#define FLAG_FORKED_NO_EXEC 0x40U
+
+/* Reads a file of a process, zero-terminated and cut to size. Returns 0 or -errno. */
+static int read_file(pid_t pid, const char *name, char *text, size_t size)
+{
+        _cleanup_close_ int fd = -1;
+        char path[64];
+        ssize_t n;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        n = read(fd, text, size - 1);
+        if (n < 0)
+                return -errno;
+        text[n] = '\0';
+        return 0;
+}
+
+static void copy_name(char name[PROCESS_NAME_MAX], const char *begin, const char *end)
+{
+        size_t n = (size_t)(end - begin);
+
+        if (n >= PROCESS_NAME_MAX)
+                n = PROCESS_NAME_MAX - 1;
+        memcpy(name, begin, n);
+        name[n] = '\0';
+}
+
+int process_parse(const char *stat, struct process *ret)
+{
+        /* The name may be anything, parentheses and blanks included: it ends at the last one. */
+        const char *begin = strchr(stat, '('), *end = strrchr(stat, ')');
+        unsigned int flags;
+        long threads;
+        char state;
+        int parent;
+
+        if (!begin || !end || end < begin)
+                return -EINVAL;
+        *ret = (struct process){.pid = (pid_t)strtol(stat, NULL, 10)};
+        copy_name(ret->name, begin + 1, end);
+        /* Fields 3, 4, 9, 20 and 22 of proc(5). */
+        if (sscanf(end + 1,
+                   " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d "
+                   "%" SCNu64,
+                   &state, &parent, &flags, &threads, &ret->started_ticks) != 5)
+                return -EINVAL;
+        ret->parent = (pid_t)parent;
+        ret->executed = !(flags & FLAG_FORKED_NO_EXEC);
+        /* A process whose first thread has ended, but not the others, looks like a zombie. */
+        ret->runs = state != 'X' && (state != 'Z' || threads > 1);
+        return 0;
+}
+
+int process_read(pid_t pid, struct process *ret)
+{
+        char stat[1024];
+        int r;
+
+        r = read_file(pid, "stat", stat, sizeof(stat));
+        return r < 0 ? r : process_parse(stat, ret);
+}
+
+bool process_is_init(pid_t pid)
+{
+        char status[4096], *line, *last;
+
+        /* "NSpid: 4711 1": its pid in each namespace down to its own. */
+        if (read_file(pid, "status", status, sizeof(status)) < 0)
+                return false;
+        line = strstr(status, "\nNSpid:");
+        if (!line)
+                return false;
+        line++;
+        line[strcspn(line, "\n")] = '\0';
+        last = strrchr(line, '\t');
+        return last && strcmp(last, "\t1") == 0;
+}

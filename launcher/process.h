@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* A process as /proc/PID/stat shows it to everybody. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROCESS_NAME_MAX 16 /* the kernel's TASK_COMM_LEN, with the closing zero */
+
+struct process {
+        pid_t pid;
+        pid_t parent;           /* 0: outside of our pid namespace */
+        uint64_t started_ticks; /* since boot, also while the machine slept: clock ticks */
+        bool runs;              /* is not dead, waited for or not */
+        bool executed;          /* a program of its own; false: a fork of its parent's */
+        bool is_init;           /* inherits the children of dead parents; see process_is_init() */
+        char name[PROCESS_NAME_MAX];
+};
+
+/* Reads what /proc/PID/stat says. Returns 0 or -EINVAL. */
+int process_parse(const char *stat, struct process *ret);
+
+/* Reads a process, all but is_init. Returns 0, -ENOENT or -ESRCH if it is gone or hidden, -errno.
+ */
+int process_read(pid_t pid, struct process *ret);
+
+/* True if the process is the first of its pid namespace, be that ours or not. */
+bool process_is_init(pid_t pid);
