@@ -4,11 +4,12 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 
@@ -145,4 +146,36 @@ ssize_t cgroup_processes(const char *root, const char *cgroup, pid_t member, pid
         }
         *ret = pids.list;
         return (ssize_t)pids.n;
+}
+
+/* --- frozen? ------------------------------------------------------------------------------- */
+
+int cgroup_open_freezer(const char *root, const char *cgroup)
+{
+        char path[PATH_MAX];
+        int fd = -1, r;
+
+        r = file_of(root, cgroup, "freezer", "/freezer", "freezer.state", path);
+        if (r == 0)
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0)
+                return fd;
+        r = file_of(root, cgroup, "", "", "cgroup.events", path);
+        if (r < 0)
+                return r;
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+int cgroup_is_frozen(int freezer)
+{
+        char text[256];
+        ssize_t n;
+
+        n = pread(freezer, text, sizeof(text) - 1, 0);
+        if (n < 0)
+                return -errno;
+        text[n] = '\0';
+        /* Version 1 says FROZEN, FREEZING or THAWED; version 2 "frozen 1" in one of its lines. */
+        return strncmp(text, "FR", 2) == 0 || strstr(text, "frozen 1") != NULL;
 }

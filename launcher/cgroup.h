@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -20,3 +21,12 @@ char *cgroup_of(pid_t pid);
  * *ret is to be freed. Returns how many they are, or -errno.
  */
 ssize_t cgroup_processes(const char *root, const char *cgroup, pid_t member, pid_t **ret);
+
+/*
+ * Opens what says whether a cgroup is frozen, by itself or from above. The descriptor has EPOLLPRI
+ * when that changes, on cgroup version 2 only. Returns it, or -errno.
+ */
+int cgroup_open_freezer(const char *root, const char *cgroup);
+
+/* Looks at it. Returns 1 if the cgroup is frozen or about to be, 0, or -errno if it is gone. */
+int cgroup_is_frozen(int freezer);

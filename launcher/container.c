@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 
 #include "background.h"
+#include "cgroup.h"
+#include "cleanup.h"
 #include "handover-serve.h"
 #include "log.h"
 #include "watchdog.h"
@@ -31,10 +33,12 @@ struct container {
         int connection;
         struct peer launcher; /* whatever it has become by exec: the entrypoint, the server */
         struct peer master;   /* pidfd -1: not known yet */
+        int freezer;          /* of their cgroup, see cgroup.h; -1: unknown */
 
         sd_event_source *says;
         sd_event_source *dies;
         sd_event_source *looks; /* at the page, when the watchdog wants to */
+        sd_event_source *thaws;
         sd_event_source *patience;
 
         bool ready;
@@ -147,6 +151,44 @@ void container_reload(struct container *container)
         send_signal(container, SIGUSR2);
 }
 
+/* --- frozen by somebody else --------------------------------------------------------------- */
+
+/* `docker pause` freezes the container, but not us: its idle time stands still, ours does not. */
+static void heed_freezer(struct container *container)
+{
+        if (container->freezer >= 0 && cgroup_is_frozen(container->freezer) > 0)
+                watchdog_was_stopped(&container->watchdog, gate_now_usec());
+}
+
+static int on_freezer_changed(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        struct container *container = userdata;
+
+        (void)events;
+        /* It is gone with the container, and would be readable for ever. */
+        if (cgroup_is_frozen(fd) < 0)
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        /* Frozen, or just thawed, which heed_freezer() would not see. */
+        watchdog_was_stopped(&container->watchdog, gate_now_usec());
+        return 0;
+}
+
+/* Without it, when cgroups are not where they usually are, a frozen server counts as idle. */
+static int watch_freezer(struct container *container)
+{
+        _cleanup_free_ char *cgroup = cgroup_of(container->launcher.pid);
+        int r;
+
+        if (!cgroup || peer_is_dead(&container->launcher))
+                return 0;
+        container->freezer = cgroup_open_freezer(CGROUP_ROOT, cgroup);
+        if (container->freezer < 0 || cgroup_is_frozen(container->freezer) < 0)
+                return 0;
+        r = sd_event_add_io(container->event, &container->thaws, container->freezer, EPOLLPRI,
+                            on_freezer_changed, container);
+        return r < 0 ? r : 0;
+}
+
 /* --- the watchdog -------------------------------------------------------------------------- */
 
 static bool programs_run(void *userdata)
@@ -164,6 +206,7 @@ static void look(struct container *container)
         uint64_t next_usec;
         int r;
 
+        heed_freezer(container);
         verdict = watchdog_look(&container->watchdog, gate_now_usec(), &next_usec);
         background_say(&container->background, verdict == WATCHDOG_STOP,
                        container->watchdog.background_limit_usec);
@@ -332,6 +375,8 @@ static int watch(struct container *container)
                                       on_time_to_look, container);
         if (r >= 0)
                 r = sd_event_source_set_enabled(container->looks, SD_EVENT_OFF);
+        if (r >= 0)
+                r = watch_freezer(container);
         return r;
 }
 
@@ -353,6 +398,7 @@ int container_new(struct container **ret, sd_event *event, const struct passed *
             .connection = connection,
             .launcher = *launcher,
             .master = {.pidfd = -1},
+            .freezer = -1,
         };
         r = make_page(&container->shared);
         if (r >= 0)
@@ -399,10 +445,12 @@ void container_free(struct container *container)
         container->says = sd_event_source_disable_unref(container->says);
         container->dies = sd_event_source_disable_unref(container->dies);
         container->looks = sd_event_source_disable_unref(container->looks);
+        container->thaws = sd_event_source_disable_unref(container->thaws);
         container->patience = sd_event_source_disable_unref(container->patience);
         close_if_open(container->connection);
         close_if_open(container->launcher.pidfd);
         close_if_open(container->master.pidfd);
+        close_if_open(container->freezer);
         if (container->shared.gate.page)
                 (void)munmap(container->shared.gate.page, sizeof(struct gate_page));
         close_if_open(container->shared.page_fd);

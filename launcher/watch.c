@@ -2,11 +2,12 @@
 #include "watch.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,8 +20,8 @@
 #include "status.h"
 #include "watchdog.h"
 
+#define USEC_PER_MSEC UINT64_C(1000)
 #define USEC_PER_SEC  UINT64_C(1000000)
-#define NSEC_PER_USEC 1000
 
 /* By then every server has bound its socket, if it does so at all. */
 #define ADOPTION_LIMIT_USEC (60 * USEC_PER_SEC)
@@ -32,8 +33,9 @@
 struct watched {
         struct watchdog watchdog;
         struct background background;
-        pid_t pid; /* who became the server by exec, or the master that outlives it */
-        int pidfd; /* of pid */
+        pid_t pid;    /* who became the server by exec, or the master that outlives it */
+        int pidfd;    /* of pid */
+        int epoll_fd; /* with pidfd in it */
         int stop_signal;
         uint64_t warn_usec; /* when to warn that nobody took a socket, GATE_INFINITY: never */
 };
@@ -136,18 +138,27 @@ static void stop_server(const struct watched *watched)
                          (int)(master >= 0 ? pid : watched->pid));
 }
 
+/* Waits for the end of pid from now on. */
+static bool follow(struct watched *watched, pid_t pid, int pidfd)
+{
+        struct epoll_event end = {.events = EPOLLIN};
+
+        if (watched->pidfd >= 0) {
+                (void)epoll_ctl(watched->epoll_fd, EPOLL_CTL_DEL, watched->pidfd, NULL);
+                (void)close(watched->pidfd);
+        }
+        watched->pid = pid;
+        watched->pidfd = pidfd;
+        return epoll_ctl(watched->epoll_fd, EPOLL_CTL_ADD, pidfd, &end) == 0;
+}
+
 /* A server that went to the background lives on when the exec'd process is gone. */
 static bool follow_daemon(struct watched *watched)
 {
         pid_t pid;
         int master = open_master(watched, &pid);
 
-        if (master < 0)
-                return false;
-        (void)close(watched->pidfd);
-        watched->pidfd = master;
-        watched->pid = pid;
-        return true;
+        return master >= 0 && follow(watched, pid, master);
 }
 
 /* Frees the slots of workers that died without anybody waiting for them, as after the death of
@@ -179,17 +190,24 @@ static void warn_if_not_adopted(struct watched *watched, uint64_t now_usec)
                          (unsigned int)(ADOPTION_LIMIT_USEC / USEC_PER_SEC), GATE_ENVIRONMENT);
 }
 
-/* Waits until next_usec. Returns true if the watched process ended. */
-static bool wait_for_end(const struct watched *watched, uint64_t now_usec, uint64_t next_usec)
+/*
+ * Waits until next_usec. Returns true if the watched process ended.
+ *
+ * When a process that was stopped, or whose cgroup was frozen, goes on, epoll_wait() fails with
+ * EINTR (signal(7)); ppoll() would just wait on, and hide a pause that ends before next_usec.
+ */
+static bool wait_for_end(struct watched *watched, uint64_t now_usec, uint64_t next_usec)
 {
-        struct pollfd end = {.fd = watched->pidfd, .events = POLLIN};
         uint64_t span_usec = next_usec > now_usec ? next_usec - now_usec : 0;
-        struct timespec timeout = {
-            .tv_sec = (time_t)(span_usec / USEC_PER_SEC),
-            .tv_nsec = (long)(span_usec % USEC_PER_SEC) * NSEC_PER_USEC,
-        };
+        uint64_t span_msec = span_usec / USEC_PER_MSEC + 1; /* not a bit too early */
+        struct epoll_event end;
+        int n;
 
-        return ppoll(&end, 1, next_usec == GATE_INFINITY ? NULL : &timeout, NULL) > 0;
+        /* A span of weeks may be cut: to look too early is no harm. */
+        n = epoll_wait(watched->epoll_fd, &end, 1, span_msec < INT_MAX ? (int)span_msec : INT_MAX);
+        if (n < 0 && errno == EINTR)
+                watchdog_was_stopped(&watched->watchdog, gate_now_usec());
+        return n > 0;
 }
 
 static void watch(struct watched *watched)
@@ -226,8 +244,7 @@ static _Noreturn void run_watchdog(const struct passed *passed, pid_t server, in
                     .programs_run = programs_run,
                     .userdata = &watched,
                 },
-            .pid = server,
-            .pidfd = pidfd,
+            .pidfd = -1,
             .stop_signal = stop_signal,
             .warn_usec = gate_now_usec() + ADOPTION_LIMIT_USEC,
         };
@@ -237,8 +254,13 @@ static _Noreturn void run_watchdog(const struct passed *passed, pid_t server, in
         if (chdir("/") < 0) {
                 /* Then this directory cannot be unmounted while the server runs. */
         }
+        watched.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (watched.epoll_fd < 0 || !follow(&watched, server, pidfd)) {
+                log_line("cannot watch the server: epoll: %m");
+                _exit(STATUS_SYSTEM);
+        }
         watch(&watched);
-        _exit(0);
+        _exit(STATUS_OK);
 }
 
 int watch_start(const struct passed *passed, int stop_signal)

@@ -20,6 +20,9 @@
 /* How often to look for programs that requests left running, once they are what is waited for. */
 #define PROGRAMS_STEP_USEC USEC_PER_SEC
 
+/* A look that comes so much later than it was due: we were stopped, or the clock has jumped. */
+#define LATE_USEC USEC_PER_SEC
+
 /* An idle span of 0 must not become a loop without a pause. */
 #define STEP_MIN_USEC (10 * USEC_PER_MSEC)
 
@@ -53,6 +56,17 @@ static enum watchdog_verdict keep_open(struct watchdog *watchdog, uint64_t next_
         return WATCHDOG_WAIT;
 }
 
+/* Looks at all workers. Returns their traffic; *ret_since_usec is the begin of the idleness: the
+ * last request's end, or what came later, or 0 if the server is not ready. */
+static enum gate_traffic look_at_workers(const struct watchdog *watchdog, uint64_t *ret_since_usec)
+{
+        enum gate_traffic traffic = gate_look(watchdog->gate.page, ret_since_usec);
+
+        if (*ret_since_usec > 0 && *ret_since_usec < watchdog->awake_usec)
+                *ret_since_usec = watchdog->awake_usec;
+        return traffic;
+}
+
 /* True if programs are to be waited for, until *ret_next_usec. Not once the gate is closed: what
  * a request has left since then is a request's end since then, and that begins a new span. */
 static bool is_held(const struct watchdog *watchdog, uint64_t now_usec, uint64_t since_usec,
@@ -69,7 +83,7 @@ static bool is_held(const struct watchdog *watchdog, uint64_t now_usec, uint64_t
         return true;
 }
 
-enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec,
+static enum watchdog_verdict decide(struct watchdog *watchdog, uint64_t now_usec,
                                     uint64_t *ret_next_usec)
 {
         const uint64_t idle_usec = watchdog->idle_usec;
@@ -81,7 +95,7 @@ enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec
         if (idle_usec == GATE_INFINITY)
                 return keep_open(watchdog, GATE_INFINITY, ret_next_usec);
 
-        traffic = gate_look(watchdog->gate.page, &since_usec);
+        traffic = look_at_workers(watchdog, &since_usec);
         due_usec = add_usec(since_usec, idle_usec);
         if (since_usec == 0 || traffic == GATE_IN_REQUEST)
                 return keep_open(watchdog, later_usec, ret_next_usec);
@@ -96,7 +110,7 @@ enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec
         gate_close(&watchdog->gate, GATE_WATCHDOG, add_usec(now_usec, LEASE_USEC));
 
         /* From here on nobody who looks quiet takes a connection. What came in between? */
-        traffic = gate_look(watchdog->gate.page, &since_usec);
+        traffic = look_at_workers(watchdog, &since_usec);
         due_usec = add_usec(since_usec, idle_usec);
         if (traffic == GATE_IN_REQUEST || connection_is_queued(watchdog))
                 return keep_open(watchdog, later_usec, ret_next_usec);
@@ -113,4 +127,21 @@ enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec
                 return keep_open(watchdog, later_usec, ret_next_usec);
         *ret_next_usec = add_usec(now_usec, BETWEEN_STEP_USEC);
         return WATCHDOG_WAIT;
+}
+
+void watchdog_was_stopped(struct watchdog *watchdog, uint64_t now_usec)
+{
+        watchdog->awake_usec = now_usec;
+}
+
+enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec,
+                                    uint64_t *ret_next_usec)
+{
+        enum watchdog_verdict verdict;
+
+        if (watchdog->next_usec > 0 && now_usec > add_usec(watchdog->next_usec, LATE_USEC))
+                watchdog_was_stopped(watchdog, now_usec);
+        verdict = decide(watchdog, now_usec, ret_next_usec);
+        watchdog->next_usec = *ret_next_usec;
+        return verdict;
 }

@@ -7,6 +7,10 @@
  * the idle span before the next one, so one wake-up per idle span is exact and costs the request
  * path nothing. Only while programs that requests left running hold the vhost awake (background.h)
  * is there a look each second.
+ *
+ * Time in which the server was stopped or frozen is no idle time. CLOCK_MONOTONIC stands still
+ * while the machine sleeps; for all else, the span begins anew, whole, when things run again:
+ * whoever thaws a vhost means to use it, and its clients may need a moment to notice.
  */
 #pragma once
 
@@ -28,7 +32,10 @@ struct watchdog {
         bool (*programs_run)(void *userdata);
         void *userdata;
 
-        uint64_t closed_usec; /* private: since when we hold the gate closed, 0: open */
+        /* Private. */
+        uint64_t closed_usec; /* since when we hold the gate closed, 0: open */
+        uint64_t awake_usec;  /* until then something was stopped: the idle span begins there */
+        uint64_t next_usec;   /* when the next look is due, 0: there was none yet */
 };
 
 enum watchdog_verdict {
@@ -39,9 +46,13 @@ enum watchdog_verdict {
 /*
  * Looks once. Closes the gate when the idle span is over, looks again, and opens it if a request
  * or a queued connection came in between.
- * now_usec, ret_next_usec: CLOCK_MONOTONIC; GATE_INFINITY: no need to look again.
+ * now_usec, ret_next_usec: CLOCK_MONOTONIC; GATE_INFINITY: no need to look again. A look that comes
+ * much later than that says by itself that we were stopped.
  * After WATCHDOG_STOP the gate stays closed for a lease of a few seconds; a caller whose signal
  * did not stop the server looks again at *ret_next_usec.
  */
 enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec,
                                     uint64_t *ret_next_usec);
+
+/* Says that the server, or the caller, was stopped or frozen until now_usec. */
+void watchdog_was_stopped(struct watchdog *watchdog, uint64_t now_usec);

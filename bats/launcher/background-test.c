@@ -5,6 +5,7 @@
  *   background-test rule                       each row of the table; prints what is wrong
  *   background-test stat LINE                  what process_parse() makes of /proc/PID/stat
  *   background-test processes ROOT CGROUP PID  the pids of PID's cgroup, or the errno's name
+ *   background-test frozen ROOT CGROUP         1, 0, or the errno's name
  *   background-test half FILE                  ends its first thread, and the other one when FILE,
  *                                              a fifo, has a writer
  *   background-test lazy-init WORD...          starts a program, and waits for no other child
@@ -192,6 +193,17 @@ static int print_processes(const char *root, const char *cgroup, pid_t member)
         return 0;
 }
 
+static int print_frozen(const char *root, const char *cgroup)
+{
+        int fd = cgroup_open_freezer(root, cgroup);
+        int r = fd < 0 ? fd : cgroup_is_frozen(fd);
+
+        if (r < 0)
+                return print_error(r);
+        printf("%d\n", r);
+        return 0;
+}
+
 /* --- programs ------------------------------------------------------------------------------ */
 
 static void *wait_for_writer(void *path)
@@ -230,6 +242,8 @@ int main(int argc, char **argv)
                 return print_stat(argv[2]);
         if (argc == 5 && strcmp(mode, "processes") == 0)
                 return print_processes(argv[2], argv[3], (pid_t)atoi(argv[4]));
+        if (argc == 4 && strcmp(mode, "frozen") == 0)
+                return print_frozen(argv[2], argv[3]);
         if (argc == 3 && strcmp(mode, "half") == 0)
                 return be_half(argv[2]);
         if (argc >= 3 && strcmp(mode, "lazy-init") == 0)

@@ -301,3 +301,31 @@ a_unit() {
   processes inside '' ESRCH
   processes inside $'nonsense\n:\n::\n0:' ESRCH
 }
+
+@test "frozen: version 1, and 2" {
+  local state
+  frozen() { is "$("$background_test" frozen "$dir" "$1")" "$2" "$1 $3"; }
+  mkdir -p "$dir/freezer/a" "$dir/b"
+  for state in THAWED:0 FREEZING:1 FROZEN:1; do
+    echo "${state%:*}" >"$dir/freezer/a/freezer.state"
+    frozen $'6:freezer:/a\n0::/b' "${state#*:}" "$state"
+  done
+  for state in 0 1; do
+    printf '%s\n' 'populated 1' "frozen $state" >"$dir/b/cgroup.events"
+    frozen $'6:freezer:/\n0::/b' "$state" "frozen $state"
+  done
+  frozen '0::/c' ENOENT ''
+  frozen '9:name=systemd:/b' ENOENT ''
+}
+
+@test "frozen: by systemctl, itself or with its slice" {
+  local unit
+  a_unit "frozen-$$"
+  for unit in "frozen-$$.service" waker-test.slice; do
+    is "$("$background_test" frozen /sys/fs/cgroup "$cgroup")" 0
+    systemctl freeze "$unit"
+    is "$("$background_test" frozen /sys/fs/cgroup "$cgroup")" 1 "$unit"
+    systemctl thaw "$unit"
+  done
+  systemctl stop "frozen-$$"
+}

@@ -340,6 +340,90 @@ static void test_programs_asked_once_when_closed(void)
         CHECK(asked == 1);
 }
 
+static void test_stopped_late(void)
+{
+        uint64_t late = START + IDLE + SECOND + 1;
+
+        expect_wait(START, START + IDLE, false);
+        expect_wait(late, late + IDLE, false);
+        expect_wait(late + IDLE - 1, late + IDLE, false);
+        expect_stop(late + IDLE);
+}
+
+/* As a busy machine has it. */
+static void test_a_bit_late(void)
+{
+        expect_wait(START, START + IDLE, false);
+        expect_stop(START + IDLE + SECOND);
+}
+
+/* The first look of all may be as late as it likes. */
+static void test_first_look_late(void)
+{
+        expect_stop(START + 1000 * IDLE);
+}
+
+static void test_stopped_and_on_time(void)
+{
+        expect_wait(START, START + IDLE, false);
+        watchdog_was_stopped(&watchdog, START + IDLE - 1);
+        expect_wait(START + IDLE, START + 2 * IDLE - 1, false);
+        expect_stop(START + 2 * IDLE - 1);
+}
+
+/* As the server of another cgroup: each look finds it frozen, the last finds it thawed. */
+static void test_stopped_for_long(void)
+{
+        uint64_t now = START + IDLE;
+
+        for (int i = 0; i < 5; i++, now += IDLE) {
+                watchdog_was_stopped(&watchdog, now);
+                expect_wait(now, now + IDLE, false);
+        }
+        expect_stop(now);
+}
+
+/* The signal waits for the thaw with the server; a client that comes then is to be served. */
+static void test_stopped_when_told_to_stop(void)
+{
+        expect_stop(START + IDLE);
+        watchdog_was_stopped(&watchdog, START + IDLE + SECOND);
+        expect_wait(START + IDLE + SECOND, START + 2 * IDLE + SECOND, false);
+}
+
+static void test_stopped_during_request(void)
+{
+        set_state(GATE_BUSY);
+        watchdog_was_stopped(&watchdog, START + 2 * IDLE);
+        expect_wait(START + 2 * IDLE, START + 3 * IDLE, false);
+        set_state(GATE_WAITING);
+        atomic_store(&watchdog.gate.page->slots[0].last_end_usec, START + 3 * IDLE);
+        expect_wait(START + 3 * IDLE, START + 4 * IDLE, false);
+        expect_stop(START + 4 * IDLE);
+}
+
+/* The programs were frozen too. */
+static void test_stopped_programs(void)
+{
+        watchdog.background_limit_usec = 2 * IDLE;
+        programs = true;
+        watchdog_was_stopped(&watchdog, START + 10 * IDLE);
+        for (uint64_t now = START + 11 * IDLE; now < START + 12 * IDLE; now += SECOND)
+                expect_wait(now, now + SECOND, false);
+        expect_stop(START + 12 * IDLE);
+}
+
+/* A server that is not ready when it thaws has all its time from its readiness on. */
+static void test_stopped_before_ready(void)
+{
+        atomic_store(&watchdog.gate.page->ready_usec, 0);
+        watchdog_was_stopped(&watchdog, START + IDLE);
+        expect_wait(START + IDLE, START + 2 * IDLE, false);
+        atomic_store(&watchdog.gate.page->ready_usec, START + 2 * IDLE);
+        expect_wait(START + 2 * IDLE, START + 3 * IDLE, false);
+        expect_stop(START + 3 * IDLE);
+}
+
 static const struct {
         const char *name;
         void (*run)(void);
@@ -365,6 +449,15 @@ static const struct {
     {"programs-no-limit", test_programs_no_limit},
     {"programs-not-asked", test_programs_not_asked},
     {"programs-asked-once-when-closed", test_programs_asked_once_when_closed},
+    {"stopped-late", test_stopped_late},
+    {"a-bit-late", test_a_bit_late},
+    {"first-look-late", test_first_look_late},
+    {"stopped-and-on-time", test_stopped_and_on_time},
+    {"stopped-for-long", test_stopped_for_long},
+    {"stopped-when-told-to-stop", test_stopped_when_told_to_stop},
+    {"stopped-during-request", test_stopped_during_request},
+    {"stopped-programs", test_stopped_programs},
+    {"stopped-before-ready", test_stopped_before_ready},
 };
 
 static int print_span(const char *text)

@@ -54,6 +54,19 @@ decision() {
   decision programs-no-limit
   decision programs-not-asked
 }
+@test "the decision: a look that comes much too late tells of a stop" {
+  decision stopped-late
+  decision a-bit-late
+  decision first-look-late
+}
+@test "the decision: after a stop the span begins anew" {
+  decision stopped-and-on-time
+  decision stopped-for-long
+  decision stopped-when-told-to-stop
+  decision stopped-during-request
+  decision stopped-programs
+  decision stopped-before-ready
+}
 
 # --- php-fpm -------------------------------------------------------------------------------------
 
@@ -209,7 +222,8 @@ worker_sleeps() { workers | sed 's,.*,/proc/&/wchan,' | xargs grep -qs nanosleep
   wait_for has_watchdog
   watchdog=$(watchdog_of_test)
   is "$(readlink "/proc/$watchdog/fd/"* | sed 's/:\[[0-9]*\]$//' | sort)" "$(printf '%s\n' \
-    "$dir/server.log" 'anon_inode:[eventfd]' 'anon_inode:[eventfd]' 'anon_inode:[pidfd]' socket | sort)"
+    "$dir/server.log" 'anon_inode:[eventfd]' 'anon_inode:[eventfd]' 'anon_inode:[eventpoll]' \
+    'anon_inode:[pidfd]' socket | sort)"
   is "$(readlink "/proc/$watchdog/fd/2")" "$dir/server.log"
   is "$(readlink "/proc/$watchdog/cwd")" /
   [ "$(ps -o ppid= "$watchdog" | tr -d ' ')" != "$server" ] || fail 'it is a child of the server'

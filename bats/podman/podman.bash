@@ -192,3 +192,21 @@ program_holds() {
 }
 
 logged() { journal | grep -q -- "$1"; }
+
+# For a vhost with an idle time of two seconds.
+pause_is_not_idle() {
+  local seconds since took
+  for seconds in 4 1; do
+    contains "$(hello)" "hello from "
+    as_owner podman pause "fpm-waker-$vhost" >/dev/null
+    sleep "$seconds" # time is what is tested
+    since=$(now_ms)
+    as_owner podman unpause "fpm-waker-$vhost" >/dev/null
+    [ "$seconds" = 1 ] || contains "$(hello)" "hello from "
+    wait_for has_slept
+    took=$(($(now_ms) - since))
+    [ "$took" -ge 2000 ] || fail "it slept $took ms after the end of the pause"
+    is "$(manager show -P Result "$unit.service")" success "result of the idle exit"
+  done
+  is "$(journal | grep -c 'ready to handle connections')" 2 "starts"
+}

@@ -41,6 +41,11 @@ teardown() {
   program_holds
 }
 
+@test "rootful: time in which the container was paused is no idle time" {
+  podman_vhost ExitIdleTime=2s
+  pause_is_not_idle
+}
+
 @test "rootful: a container that fails at each start, once repaired, serves the next request" {
   podman_vhost ExitIdleTime=infinity
   crash_and_repair "$conf"

@@ -8,6 +8,7 @@ load native
 setup() { start_test; }
 
 teardown() {
+  systemctl thaw "$unit.service" 2>/dev/null || true
   remove_native_vhost
   end_test
 }
@@ -42,4 +43,22 @@ background limit is 3600 s after the last request"
 requests left running: $program (cat)"
   is_gone "$program" || fail 'the program survived its service'
   is "$(systemctl show -P Result "$unit.service")" success
+}
+
+@test "systemctl freeze and thaw: the frozen time is no idle time" {
+  local seconds since took
+  native_vhost frozen.example ExitIdleTime=2s
+  for seconds in 4 1; do
+    contains "$(request "$socket" "$www/hello.php")" "hello from "
+    systemctl freeze "$unit.service"
+    sleep "$seconds" # time is what is tested
+    since=$(now_ms)
+    systemctl thaw "$unit.service"
+    [ "$seconds" = 1 ] || contains "$(request "$socket" "$www/hello.php")" "hello from "
+    wait_for sleeps_natively
+    took=$(($(now_ms) - since))
+    [ "$took" -ge 2000 ] || fail "it slept $took ms after the thaw"
+    is "$(systemctl show -P Result "$unit.service")" success
+  done
+  is "$(journal_of "$unit.service" | grep -c '^Started ')" 2 "starts"
 }
