@@ -289,6 +289,7 @@ static void did_write(struct connection *connection, const struct record_news *n
         stir(connection);
         /* There are servers that end what was not begun, as an answer to nonsense. */
         connection->active = connection->active > ended ? connection->active - ended : 0;
+        shim.recycling.answers += news->ended;
         /* Whoever went on behind a goodbye is to hear the next one too. */
         if (ended)
                 connection->said_goodbye = false;
@@ -311,7 +312,12 @@ void connection_did_write_unseen(struct connection *connection, size_t size)
         did_write(connection, &news);
 }
 
-/* True when these bytes would end the last request of a kept-alive connection. */
+static bool is_last_answer(uint32_t ended)
+{
+        return gate_is_closed(&shim.gate) || recycling_is_last(shim.recycling.answers + ended);
+}
+
+/* True when these bytes would end the last request that a kept-alive connection is to have. */
 static bool ends_last_request(const struct connection *connection, const struct iovec *vector,
                               size_t size)
 {
@@ -319,7 +325,8 @@ static bool ends_last_request(const struct connection *connection, const struct 
         struct record_news news = {0};
 
         feed(&out, vector, size, &news);
-        return news.ended && record_at_boundary(&out) && connection->active <= (int32_t)news.ended;
+        return news.ended && record_at_boundary(&out) &&
+               connection->active <= (int32_t)news.ended && is_last_answer(news.ended);
 }
 
 /* Sends what is left of the record after a short write of answer and record together. */
@@ -360,7 +367,8 @@ long connection_write(int fd, struct connection *connection, const struct iovec 
 
         for (int i = 0; i < n; i++)
                 size += vector[i].iov_len;
-        is_last = connection->kept && n <= VECTOR_MAX && gate_is_closed(&shim.gate) &&
+        is_last = connection->kept && n <= VECTOR_MAX &&
+                  (shim.recycling.n_limits || gate_is_closed(&shim.gate)) &&
                   ends_last_request(connection, vector, size);
         if (is_last)
                 r = write_with_goodbye(fd, vector, n, size);

@@ -21,6 +21,7 @@
 
 #include "gate.h"
 #include "hold.h"
+#include "recycling.h"
 #include "text.h"
 
 /* Descriptors from here on are never ours: php-fpm has two pipes for each worker, and thousands. */
@@ -117,6 +118,7 @@ struct shim {
         int fds_end;               /* no descriptor from here on was ever ours */
         struct connection connections[SHIM_CONNECTIONS_MAX];
         struct read_ahead read_ahead;
+        struct recycling recycling;
         struct hold hold;
         int deferred; /* a signal that a worker lets wait, 0: none */
 

@@ -250,8 +250,12 @@ WRAP(ssize_t, read, int fd, void *buffer, size_t size)
         struct connection *connection = connection_of(fd);
         long r;
 
-        if (!connection)
-                return result(raw_read(fd, buffer, size));
+        if (!connection) {
+                r = raw_read(fd, buffer, size);
+                if (size == 1 && r >= 0 && shim.role == SHIM_BEFORE && shim.is_php_fpm)
+                        recycling_read(r ? *(const char *)buffer : '\n');
+                return result(r);
+        }
         r = connection_before_read(fd, connection, size > 0);
         return result(r <= 0 ? r : connection_read(fd, connection, buffer, size));
 }
