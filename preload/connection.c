@@ -5,6 +5,7 @@
 #include "read-ahead.h"
 #include "record.h"
 #include "text.h"
+#include "worker.h"
 
 /*
  * An empty FCGI_STDERR record of request 1. Behind an END_REQUEST, or on an idle connection, nginx
@@ -253,6 +254,7 @@ static void did_read(struct connection *connection, const struct record_news *ne
         connection->asked = true;
         connection->active += (int32_t)news->begun;
         connection->kept = news->kept;
+        worker_has_begun();
         if (connection->slot)
                 atomic_fetch_add_explicit(&connection->slot->requests, news->begun,
                                           memory_order_relaxed);

@@ -2,6 +2,7 @@
 #include "master.h"
 
 #include <errno.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 
@@ -252,6 +253,29 @@ static void arm_ondemand(void)
         }
 }
 
+/*
+ * An eventfd that php-fpm takes for its listening socket. php-fpm starts one worker for all
+ * connections that it finds in one look; whoever waits behind a long request, or behind a
+ * kept-alive connection, is seen again when the worker says so (see worker_has_begun()).
+ */
+static void add_more_fd(struct listener *listener)
+{
+        long fd = raw2(eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+        listener->more_fd = fd < 0 ? -1 : (int)raw_fcntl((int)fd, F_DUPFD_CLOEXEC, GATE_FIRST_FD);
+        (void)raw_close((int)fd);
+        if (listener->more_fd >= 0)
+                (void)raw4(epoll_ctl, listener->ondemand_fd, EPOLL_CTL_ADD, listener->more_fd,
+                           &listener->ondemand_event);
+}
+
+static void remove_more_fd(struct listener *listener)
+{
+        if (listener->more_fd >= 0)
+                (void)raw_close(listener->more_fd);
+        listener->more_fd = -1;
+}
+
 long master_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
 {
         struct listener *listener = shim_listener(fd);
@@ -263,6 +287,10 @@ long master_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *e
         listener->ondemand_number = fd;
         if (event)
                 listener->ondemand_event = *event;
+        if (operation == EPOLL_CTL_ADD)
+                add_more_fd(listener);
+        else if (operation == EPOLL_CTL_DEL)
+                remove_more_fd(listener);
         return r;
 }
 

@@ -39,6 +39,7 @@ static void learn_listeners(const struct gate_page *page)
 
                 listener->inode = page->sockets[i].inode;
                 listener->ondemand_fd = -1;
+                listener->more_fd = -1;
                 listener->wait_fd = -1;
                 listener->own_fd = -1;
                 listener->address_size = sizeof(listener->address);

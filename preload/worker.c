@@ -29,6 +29,21 @@ bool worker_is_busy(void)
         return state == GATE_BUSY || state == GATE_ACCEPTING;
 }
 
+void worker_has_begun(void)
+{
+        static const struct timespec now = {0};
+        const uint64_t one = 1;
+
+        for (uint32_t i = 0; i < shim.n_listeners; i++) {
+                const struct listener *listener = &shim.listeners[i];
+                struct pollfd queue = {.fd = listener->own_fd, .events = POLLIN};
+
+                if (listener->more_fd >= 0 && listener->wait_fd >= 0 &&
+                    raw_poll(&queue, 1, &now) > 0)
+                        (void)raw_write(listener->more_fd, &one, sizeof(one));
+        }
+}
+
 void worker_leave(struct listener *listener)
 {
         if (listener->wait_fd < 0)

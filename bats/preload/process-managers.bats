@@ -54,10 +54,11 @@ works() {
   is "$(workers)" ''
   is_up "$www"
   [ -n "$(workers)" ]
-  nobody() { [ -z "$(workers)" ]; }
   wait_for nobody
   is_up "$www"
 }
+
+nobody() { [ -z "$(workers)" ]; }
 
 @test "ondemand sees a connection that came before the start" {
   hold www=unix
@@ -84,6 +85,31 @@ works() {
   wait_for is_queued "$www" 1
   kill -CONT "$worker" 2>/dev/null || true
   wait "$client"
+}
+
+@test "ondemand: one of two connections that come at once is not left behind a long request" {
+  # php-fpm by itself sees both in one look and starts one worker.
+  local options n clients=() client
+  hold www=unix
+  configure www "$www" "${ondemand[@]}"
+  serve
+  wait_for is_ready 1
+  for options in '--param=QUERY_STRING=s=0 --keep-conn --linger=8' '--param=QUERY_STRING=s=8'; do
+    wait_for -t 15 nobody
+    kill -STOP "$server"
+    for n in 1 2 3; do
+      # shellcheck disable=SC2086 # words
+      start "client.$n" "$fastcgi" --timeout=20 $options "$www" "$nap"
+      clients+=("$pid")
+    done
+    wait_for is_queued "$www" 3
+    kill -CONT "$server"
+    three() { [ "$(workers | wc -l)" = 3 ]; }
+    wait_for -t 5 three
+    wait_for -t 5 is_queued "$www" 0
+    for client in "${clients[@]}"; do wait "$client"; done
+    clients=()
+  done
 }
 
 @test "ondemand and dynamic: a worker whose client is still silent is not killed as idle" {
