@@ -56,13 +56,13 @@ static void read_line(char *line)
                 recycling->limits[recycling->n_limits++] = limit;
 }
 
-void recycling_read(char byte)
+void recycling_read(const char *byte)
 {
         struct recycling *recycling = &shim.recycling;
 
-        if (byte != '\n') {
+        if (*byte != '\n') {
                 if (recycling->size < sizeof(recycling->line) - 1)
-                        recycling->line[recycling->size++] = byte;
+                        recycling->line[recycling->size++] = *byte;
                 return;
         }
         recycling->line[recycling->size] = '\0';

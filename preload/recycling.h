@@ -22,7 +22,7 @@ struct recycling {
 };
 
 /* Reads the next byte of a configuration; '\n' at a file's end. */
-void recycling_read(char byte);
+void recycling_read(const char *byte);
 
 /*
  * True if a worker ends with its nth answer. It may be one of another pool, that does not: then the

@@ -248,12 +248,13 @@ static long receive(int fd, struct connection *connection, struct msghdr *messag
 WRAP(ssize_t, read, int fd, void *buffer, size_t size)
 {
         struct connection *connection = connection_of(fd);
+        const char *byte = buffer;
         long r;
 
         if (!connection) {
                 r = raw_read(fd, buffer, size);
                 if (size == 1 && r >= 0 && shim.role == SHIM_BEFORE && shim.is_php_fpm)
-                        recycling_read(r ? *(const char *)buffer : '\n');
+                        recycling_read(r ? byte : "\n");
                 return result(r);
         }
         r = connection_before_read(fd, connection, size > 0);
