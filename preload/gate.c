@@ -175,30 +175,29 @@ static bool is_in_request(const struct gate_slot *slot)
         return state == GATE_BUSY || state == GATE_ACCEPTING;
 }
 
-/* The number of a process's slots, or of those of them that are in a request. */
-static uint32_t count_slots(const struct gate_page *page, uint32_t pid, bool in_request)
+struct gate_slot *gate_slot_of(struct gate_page *page, uint32_t pid)
 {
         uint32_t used = slots_used(page);
-        uint32_t n = 0;
 
         for (uint32_t i = 0; i < used; i++) {
-                const struct gate_slot *slot = &page->slots[i];
+                struct gate_slot *slot = &page->slots[i];
 
-                if (atomic_load(&slot->pid) == pid && atomic_load(&slot->state) != GATE_FREE &&
-                    (!in_request || is_in_request(slot)))
-                        n++;
+                if (atomic_load(&slot->pid) == pid && atomic_load(&slot->state) != GATE_FREE)
+                        return slot;
         }
-        return n;
+        return NULL;
 }
 
-bool gate_has_slot(const struct gate_page *page, uint32_t pid)
+bool gate_dismiss(struct gate_slot *slot)
 {
-        return count_slots(page, pid, false) > 0;
-}
-
-bool gate_is_busy(const struct gate_page *page, uint32_t pid)
-{
-        return count_slots(page, pid, true) > 0;
+        atomic_store(&slot->dismissed, 1);
+        if (!is_in_request(slot) && atomic_load(&slot->state) != GATE_KEPT_ALIVE)
+                return true;
+        /* It may have come to the gate meanwhile, and be parked because of us. */
+        atomic_store(&slot->dismissed, 0);
+        atomic_fetch_add(&slot->word, 1);
+        (void)raw_futex_wake_all(&slot->word);
+        return false;
 }
 
 enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end_usec)
@@ -245,6 +244,7 @@ struct gate_slot *gate_claim(struct gate *gate, uint32_t pid)
 
                 if (!atomic_compare_exchange_strong(&slot->state, &expected, GATE_STARTING))
                         continue;
+                atomic_store(&slot->dismissed, 0);
                 atomic_store(&slot->pid, pid);
                 used = atomic_load(&page->slots_used);
                 while (used < i + 1 &&

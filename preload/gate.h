@@ -59,10 +59,10 @@ enum gate_state {
 
 /* One worker. A cache line each, so that workers do not disturb each other. */
 struct gate_slot {
-        _Atomic uint32_t state; /* enum gate_state */
-        _Atomic uint32_t pid;   /* in the server's pid namespace */
-        _Atomic uint32_t word;  /* futex: counts what a parked worker must wake up for */
-        uint32_t reserved;
+        _Atomic uint32_t state;         /* enum gate_state */
+        _Atomic uint32_t pid;           /* in the server's pid namespace */
+        _Atomic uint32_t word;          /* futex: counts what a parked worker must wake up for */
+        _Atomic uint32_t dismissed;     /* not 0: the gate is closed for this worker alone */
         _Atomic uint64_t requests;      /* begun in this slot, also by its earlier owners */
         _Atomic uint64_t last_end_usec; /* CLOCK_MONOTONIC when the last request ended here */
         uint64_t padding[4];
@@ -171,11 +171,14 @@ static inline bool gate_is_closed(struct gate *gate)
  */
 enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end_usec);
 
-/* True for a process that has a slot. */
-bool gate_has_slot(const struct gate_page *page, uint32_t pid);
+/* The slot of a process that has one and accepts in one thread, or NULL. */
+struct gate_slot *gate_slot_of(struct gate_page *page, uint32_t pid);
 
-/* True while a process has a request in any of its slots, or is just accepting. */
-bool gate_is_busy(const struct gate_page *page, uint32_t pid);
+/*
+ * Closes the gate for one worker, which is to be told to go. Returns true if it holds no connection
+ * and will take none. False if it has one: then all is as before. By the same rule as the gate.
+ */
+bool gate_dismiss(struct gate_slot *slot);
 
 /* The number of requests begun since the page was set up. */
 uint64_t gate_requests(const struct gate_page *page);
@@ -185,6 +188,12 @@ struct gate_slot *gate_claim(struct gate *gate, uint32_t pid);
 
 /* Frees the slot of a worker that is dead (or is leaving), so that it counts as nothing. */
 void gate_free(struct gate *gate, uint32_t pid);
+
+/* True for a worker that may not accept: the gate is closed, or it is dismissed. */
+static inline bool gate_is_closed_for(struct gate *gate, const struct gate_slot *slot)
+{
+        return gate_is_closed(gate) || atomic_load(&slot->dismissed);
+}
 
 /* Writes a slot's state, visible to a closer before whatever this worker does next. */
 static inline void gate_set_state(struct gate_slot *slot, enum gate_state state)

@@ -294,15 +294,22 @@ long master_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *e
         return r;
 }
 
+/* True if this signal of php-fpm's is for a worker that it takes for idle, of which it has too
+ * many. */
+static bool is_for_idle_worker(pid_t pid, int number)
+{
+        return (number == SIGQUIT || number == SIGKILL) && pid > 0 && shim.role == SHIM_SERVER &&
+               shim_role() == SHIM_SERVER && !(atomic_load(&shim.gate.page->closed) & GATE_MASTER);
+}
+
 long master_kill(pid_t pid, int number)
 {
-        if ((number == SIGQUIT || number == SIGKILL) && pid > 0 && shim.role == SHIM_SERVER &&
-            shim_role() == SHIM_SERVER && gate_has_slot(shim.gate.page, (uint32_t)pid) &&
-            !(atomic_load(&shim.gate.page->closed) & GATE_MASTER)) {
-                if (gate_is_busy(shim.gate.page, (uint32_t)pid))
-                        return 0;
-                number = SIGQUIT; /* it may accept before the signal is there */
-        }
+        struct gate_slot *slot = NULL;
+
+        if (is_for_idle_worker(pid, number))
+                slot = gate_slot_of(shim.gate.page, (uint32_t)pid);
+        if (slot && !gate_dismiss(slot))
+                return 0;
         return raw2(kill, pid, number);
 }
 

@@ -145,7 +145,8 @@ static long park(const struct listener *listener)
         gate_set_state(slot, GATE_PARKED);
         for (;;) {
                 uint32_t word = atomic_load(&slot->word);
-                uint64_t until = gate_closed_until(&shim.gate);
+                uint64_t until =
+                    atomic_load(&slot->dismissed) ? GATE_INFINITY : gate_closed_until(&shim.gate);
                 /* Absolute, and only a lease has an end: whoever else opens the gate wakes us. */
                 struct timespec lapse = {.tv_sec = (time_t)(until / 1000000),
                                          .tv_nsec = (long)(until % 1000000 * 1000)};
@@ -167,7 +168,7 @@ static long pass_gate(const struct listener *listener, struct sockaddr *address,
         long connection;
 
         gate_set_state(slot, GATE_ACCEPTING);
-        if (gate_is_closed(&shim.gate)) {
+        if (gate_is_closed_for(&shim.gate, slot)) {
                 gate_set_state(slot, GATE_PARKED);
                 return -EAGAIN;
         }

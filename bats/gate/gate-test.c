@@ -25,6 +25,7 @@
 
 #define WORKERS       8U
 #define CLOSINGS      300U /* of 'hammer' */
+#define DISMISSALS    100U
 #define STORMS        20000U
 #define LEASE_USEC    UINT64_C(20000)
 #define FAR_USEC      UINT64_C(3600000000)
@@ -48,6 +49,7 @@ static struct {
 } held[WORKERS];
 
 static atomic_bool finished;
+static bool workers_end = true; /* ... after a while, and another one takes the slot */
 
 static void gate_make(void)
 {
@@ -97,7 +99,7 @@ static void *work(void *argument)
 
                 gate_set_state(slot, GATE_WAITING);
                 gate_set_state(slot, GATE_ACCEPTING);
-                if (gate_is_closed(&gate)) {
+                if (gate_is_closed_for(&gate, slot)) {
                         gate_set_state(slot, GATE_PARKED);
                         park(slot, word);
                         continue;
@@ -106,7 +108,7 @@ static void *work(void *argument)
                 held[number].served++;
                 atomic_fetch_add(&slot->requests, 1);
                 atomic_store(&slot->last_end_usec, gate_now_usec());
-                if (held[number].served % 64 == 0) {
+                if (workers_end && held[number].served % 64 == 0) {
                         /* This worker ends, and its master gives the slot to a new one. */
                         gate_free(&gate, (uint32_t)number + 1);
                         slot = gate_claim(&gate, (uint32_t)number + 1);
@@ -166,6 +168,70 @@ static void hammer(void)
         must(gate_requests(gate.page) == sum);
         must(gate_look(gate.page, NULL) == GATE_QUIET);
         must(!is_readable(gate.closing_fd));
+}
+
+/* A worker that is dismissed takes nothing; one that may not be is not held up. */
+static void one_dismissal(size_t w)
+{
+        struct gate_slot *slot = gate_slot_of(gate.page, (uint32_t)w + 1);
+        uint64_t deadline = gate_now_usec() + DEADLINE_USEC;
+        unsigned long before;
+
+        while (!slot || !gate_dismiss(slot)) {
+                must(gate_now_usec() < deadline);
+                slot = gate_slot_of(gate.page, (uint32_t)w + 1);
+                must(!slot || !atomic_load(&slot->dismissed));
+        }
+        before = held[w].served++;
+        (void)sched_yield();
+        must(before == --held[w].served);
+        /* Nobody is asked to come back but here. */
+        atomic_store(&slot->dismissed, 0);
+        while (atomic_load(&slot->requests) == before)
+                must(gate_now_usec() < deadline);
+}
+
+static void dismissed(void)
+{
+        pthread_t threads[2];
+
+        workers_end = false;
+        for (size_t i = 0; i < 2; i++)
+                start(&threads[i], work, (void *)i);
+        for (size_t i = 0; i < DISMISSALS; i++)
+                one_dismissal(i % 2);
+        atomic_store(&finished, true);
+        for (size_t i = 0; i < 2; i++)
+                join(threads[i]);
+}
+
+/* Who may be dismissed, and that a new worker is not. */
+static void dismissal(void)
+{
+        static const struct {
+                enum gate_state state;
+                bool may_go;
+        } table[] = {
+            {GATE_STARTING, true}, {GATE_WAITING, true},     {GATE_ACCEPTING, false},
+            {GATE_BUSY, false},    {GATE_KEPT_ALIVE, false}, {GATE_PARKED, true},
+        };
+        struct gate_slot *slot = gate_claim(&gate, 7);
+
+        must(gate_slot_of(gate.page, 7) == slot);
+        must(!gate_slot_of(gate.page, 8));
+        for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+                uint32_t word = atomic_load(&slot->word);
+
+                gate_set_state(slot, table[i].state);
+                must(gate_dismiss(slot) == table[i].may_go);
+                must(gate_is_closed_for(&gate, slot) == table[i].may_go);
+                must(!gate_is_closed(&gate));
+                must((atomic_load(&slot->word) != word) == !table[i].may_go);
+        }
+        gate_free(&gate, 7);
+        must(!gate_slot_of(gate.page, 7));
+        must(gate_claim(&gate, 9) == slot);
+        must(!gate_is_closed_for(&gate, slot));
 }
 
 /* A watchdog that died while it held the gate holds it no longer than its lease. */
@@ -450,6 +516,8 @@ int main(int argc, char *argv[])
                 void (*run)(void);
         } cases[] = {
             {"become-ready", become_ready},
+            {"dismissal", dismissal},
+            {"dismissed", dismissed},
             {"hammer", hammer},
             {"idempotent", idempotent},
             {"lapsing", lapsing},

@@ -132,6 +132,23 @@ nobody() { [ -z "$(workers)" ]; }
   done
 }
 
+@test "ondemand: a worker that gets a client just when it is sent away as idle serves all of it" {
+  # Between php-fpm's look at its workers and its signal, which is delayed here, a client comes. A
+  # worker that has got SIGQUIT ends a kept-alive connection behind the request that it has.
+  hold www=unix
+  configure www "$www" "${ondemand[@]}"
+  "$fastcgi" --print-request --keep-conn --param=QUERY_STRING=s=1 . "$nap" >"$dir/first"
+  "$fastcgi" --print-request . "$hello" >"$dir/second"
+  cat "$dir/first" "$dir/second" >"$dir/both"
+  serve
+  start strace strace -qq -e trace=kill -e inject=kill:delay_enter=600000 -p "$server"
+  is_up "$www"
+  wait_for grep -q SIGQUIT "$dir/strace.log"
+  "$fastcgi" --raw="$dir/both" --half-close "$www" >"$dir/answers"
+  is "$(grep -ac '^slept$' "$dir/answers")" 1
+  is "$(grep -ac '^hello$' "$dir/answers")" 1
+}
+
 # A stopped process on which a signal waits: SIGQUIT (3) or SIGKILL has ended it.
 is_told_to_go() {
   local pending
