@@ -126,6 +126,7 @@ getxattr
 kill
 lchown
 listen
+poll
 preadv2
 preadv64v2
 pwritev2
@@ -144,6 +145,7 @@ sendmsg
 sendto
 setsockopt
 setxattr
+shutdown
 sigaction
 splice
 unlink

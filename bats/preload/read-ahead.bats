@@ -188,7 +188,7 @@ calls_of_request() {
   wait "$strace" || true
   awk '{ sub(/^[0-9]+ +/, ""); name = $0; sub(/\(.*/, "", name) }
     name ~ /^accept/ && / = [0-9]+$/ { fd = $NF; print name; next }
-    fd && $0 ~ "^[a-z0-9]+[(](\\[[{]fd=)?" fd "[,)]" { 
+    fd && $0 ~ "^[a-z0-9]+[(](\\[[{]fd=)?" fd "[,)]" {
       print name (/MSG_PEEK/ ? "-peek" : ""); if (name == "close") exit }' \
     "$dir/calls" | xargs
 }
