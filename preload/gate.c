@@ -168,10 +168,8 @@ uint64_t gate_closed_until(struct gate *gate)
         return 0;
 }
 
-static bool is_in_request(const struct gate_slot *slot)
+static bool is_in_request(uint32_t state)
 {
-        uint32_t state = atomic_load_explicit(&slot->state, memory_order_seq_cst);
-
         return state == GATE_BUSY || state == GATE_ACCEPTING;
 }
 
@@ -190,8 +188,11 @@ struct gate_slot *gate_slot_of(struct gate_page *page, uint32_t pid)
 
 bool gate_dismiss(struct gate_slot *slot)
 {
+        uint32_t state;
+
         atomic_store(&slot->dismissed, 1);
-        if (!is_in_request(slot) && atomic_load(&slot->state) != GATE_KEPT_ALIVE)
+        state = atomic_load(&slot->state);
+        if (!is_in_request(state) && state != GATE_KEPT_ALIVE)
                 return true;
         /* It may have come to the gate meanwhile, and be parked because of us. */
         atomic_store(&slot->dismissed, 0);
@@ -210,12 +211,14 @@ enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end
         for (uint32_t i = 0; i < used; i++) {
                 const struct gate_slot *slot = &page->slots[i];
                 uint64_t end = atomic_load(&slot->last_end_usec);
+                /* Once: between two loads a kept-alive worker could become busy, and be neither. */
+                uint32_t state = atomic_load(&slot->state);
 
                 if (end > last)
                         last = end;
-                if (is_in_request(slot))
+                if (is_in_request(state))
                         traffic = GATE_IN_REQUEST;
-                else if (traffic == GATE_QUIET && atomic_load(&slot->state) == GATE_KEPT_ALIVE)
+                else if (traffic == GATE_QUIET && state == GATE_KEPT_ALIVE)
                         traffic = GATE_BETWEEN;
         }
         if (ret_last_end_usec)

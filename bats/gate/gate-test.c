@@ -27,6 +27,7 @@
 #define CLOSINGS      300U /* of 'hammer' */
 #define DISMISSALS    100U
 #define STORMS        20000U
+#define REQUESTS      10000000U
 #define LEASE_USEC    UINT64_C(20000)
 #define FAR_USEC      UINT64_C(3600000000)
 #define DEADLINE_USEC UINT64_C(20000000) /* a case that takes longer has hung */
@@ -407,6 +408,32 @@ static void look(void)
                 }
 }
 
+static void *take_requests(void *argument)
+{
+        struct gate_slot *slot = argument;
+
+        for (size_t i = 0; i < REQUESTS; i++) {
+                gate_set_state(slot, GATE_KEPT_ALIVE);
+                gate_set_state(slot, GATE_BUSY);
+        }
+        atomic_store(&finished, true);
+        return NULL;
+}
+
+/* A worker that takes a request on a kept-alive connection at the moment of a look is not quiet. */
+static void kept_alive(void)
+{
+        struct gate_slot *slot = gate_claim(&gate, 1);
+        pthread_t thread;
+
+        must(slot);
+        gate_set_state(slot, GATE_KEPT_ALIVE);
+        start(&thread, take_requests, slot);
+        while (!atomic_load(&finished))
+                must(gate_look(gate.page, NULL) != GATE_QUIET);
+        join(thread);
+}
+
 /* The countdown starts at readiness or at the last request's end, whichever is later. */
 static void last_end(void)
 {
@@ -520,6 +547,7 @@ int main(int argc, char *argv[])
             {"dismissed", dismissed},
             {"hammer", hammer},
             {"idempotent", idempotent},
+            {"kept-alive", kept_alive},
             {"lapsing", lapsing},
             {"last-end", last_end},
             {"lease", lease},

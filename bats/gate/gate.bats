@@ -22,6 +22,7 @@ check() {
 @test "never quiet while a worker holds a connection" { check hammer; }
 @test "a dismissed worker takes no connection" { check dismissed; }
 @test "who may be dismissed" { check dismissal; }
+@test "never quiet while a kept-alive worker takes a request" { check kept-alive; }
 @test "closing and opening twice is the same as once" { check idempotent; }
 @test "a dead watchdog holds the gate no longer than its lease" { check lease; }
 @test "a renewed lease holds longer" { check lease-renewed; }
