@@ -166,10 +166,9 @@ static bool follow_daemon(struct watched *watched)
 static void free_dead_slots(struct gate *gate)
 {
         for (size_t i = 0; i < GATE_SLOTS_MAX; i++) {
-                struct gate_slot *slot = &gate->page->slots[i];
-                uint32_t pid = atomic_load(&slot->pid);
+                uint32_t pid = gate_pid(&gate->page->slots[i]);
 
-                if (atomic_load(&slot->state) == GATE_FREE || pid == 0 || pid > INT32_MAX)
+                if (pid == 0 || pid > INT32_MAX)
                         continue;
                 if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
                         gate_free(gate, pid);

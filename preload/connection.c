@@ -241,7 +241,7 @@ static void stir(struct connection *connection)
         struct gate_slot *slot = connection->slot;
 
         connection->stirred = true;
-        if (slot && atomic_load_explicit(&slot->state, memory_order_relaxed) == GATE_KEPT_ALIVE)
+        if (slot && gate_state(slot) == GATE_KEPT_ALIVE)
                 gate_set_state(slot, GATE_BUSY);
 }
 

@@ -178,10 +178,8 @@ struct gate_slot *gate_slot_of(struct gate_page *page, uint32_t pid)
         uint32_t used = slots_used(page);
 
         for (uint32_t i = 0; i < used; i++) {
-                struct gate_slot *slot = &page->slots[i];
-
-                if (atomic_load(&slot->pid) == pid && atomic_load(&slot->state) != GATE_FREE)
-                        return slot;
+                if (gate_pid(&page->slots[i]) == pid)
+                        return &page->slots[i];
         }
         return NULL;
 }
@@ -191,7 +189,7 @@ bool gate_dismiss(struct gate_slot *slot)
         uint32_t state;
 
         atomic_store(&slot->dismissed, 1);
-        state = atomic_load(&slot->state);
+        state = gate_state(slot);
         if (!is_in_request(state) && state != GATE_KEPT_ALIVE)
                 return true;
         /* It may have come to the gate meanwhile, and be parked because of us. */
@@ -212,7 +210,7 @@ enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end
                 const struct gate_slot *slot = &page->slots[i];
                 uint64_t end = atomic_load(&slot->last_end_usec);
                 /* Once: between two loads a kept-alive worker could become busy, and be neither. */
-                uint32_t state = atomic_load(&slot->state);
+                uint32_t state = gate_state(slot);
 
                 if (end > last)
                         last = end;
@@ -242,13 +240,13 @@ struct gate_slot *gate_claim(struct gate *gate, uint32_t pid)
 
         for (uint32_t i = 0; i < GATE_SLOTS_MAX; i++) {
                 struct gate_slot *slot = &page->slots[i];
-                uint32_t expected = GATE_FREE;
+                uint64_t nobody = 0;
                 uint32_t used;
 
-                if (!atomic_compare_exchange_strong(&slot->state, &expected, GATE_STARTING))
+                if (!atomic_compare_exchange_strong(
+                        &slot->owner, &nobody, (uint64_t)pid << GATE_PID_SHIFT | GATE_STARTING))
                         continue;
                 atomic_store(&slot->dismissed, 0);
-                atomic_store(&slot->pid, pid);
                 used = atomic_load(&page->slots_used);
                 while (used < i + 1 &&
                        !atomic_compare_exchange_weak(&page->slots_used, &used, i + 1))
@@ -265,10 +263,10 @@ void gate_free(struct gate *gate, uint32_t pid)
 
         for (uint32_t i = 0; i < used; i++) {
                 struct gate_slot *slot = &page->slots[i];
+                uint64_t owner = atomic_load(&slot->owner);
 
-                if (atomic_load(&slot->pid) != pid || atomic_load(&slot->state) == GATE_FREE)
-                        continue;
-                atomic_store(&slot->pid, 0);
-                gate_set_state(slot, GATE_FREE);
+                /* If it fails, somebody else has freed it: the dead write nothing. */
+                if (owner >> GATE_PID_SHIFT == pid)
+                        (void)atomic_compare_exchange_strong(&slot->owner, &owner, 0);
         }
 }

@@ -59,8 +59,12 @@ enum gate_state {
 
 /* One worker. A cache line each, so that workers do not disturb each other. */
 struct gate_slot {
-        _Atomic uint32_t state;         /* enum gate_state */
-        _Atomic uint32_t pid;           /* in the server's pid namespace */
+        /*
+         * The worker's pid, in the server's pid namespace, and in the lower half its enum
+         * gate_state; 0: nobody's slot. One word, so that whoever frees a dead worker's slot cannot
+         * hit the worker that has claimed it meanwhile.
+         */
+        _Atomic uint64_t owner;
         _Atomic uint32_t word;          /* futex: counts what a parked worker must wake up for */
         _Atomic uint32_t dismissed;     /* not 0: the gate is closed for this worker alone */
         _Atomic uint64_t requests;      /* begun in this slot, also by its earlier owners */
@@ -186,7 +190,8 @@ uint64_t gate_requests(const struct gate_page *page);
 /* Claims a free slot for the worker pid. NULL: all are taken. */
 struct gate_slot *gate_claim(struct gate *gate, uint32_t pid);
 
-/* Frees the slot of a worker that is dead (or is leaving), so that it counts as nothing. */
+/* Frees the slots of a dead process, so that they count as nothing. Harmless if somebody else does
+ * so at the same time. */
 void gate_free(struct gate *gate, uint32_t pid);
 
 /* True for a worker that may not accept: the gate is closed, or it is dismissed. */
@@ -195,8 +200,29 @@ static inline bool gate_is_closed_for(struct gate *gate, const struct gate_slot 
         return gate_is_closed(gate) || atomic_load(&slot->dismissed);
 }
 
-/* Writes a slot's state, visible to a closer before whatever this worker does next. */
+#define GATE_PID_SHIFT 32
+
+/* A slot's enum gate_state, or whatever an untrusted page says. */
+static inline uint32_t gate_state(const struct gate_slot *slot)
+{
+        return (uint32_t)atomic_load_explicit(&slot->owner, memory_order_seq_cst);
+}
+
+/* The pid of a slot's worker; 0: nobody's slot. */
+static inline uint32_t gate_pid(const struct gate_slot *slot)
+{
+        return (uint32_t)(atomic_load_explicit(&slot->owner, memory_order_seq_cst) >>
+                          GATE_PID_SHIFT);
+}
+
+/*
+ * Writes the state of the caller's own slot, visible to a closer before whatever this worker does
+ * next. GATE_FREE gives the slot back.
+ */
 static inline void gate_set_state(struct gate_slot *slot, enum gate_state state)
 {
-        atomic_store_explicit(&slot->state, state, memory_order_seq_cst);
+        uint64_t owner = atomic_load_explicit(&slot->owner, memory_order_relaxed);
+
+        owner = state == GATE_FREE ? 0 : owner >> GATE_PID_SHIFT << GATE_PID_SHIFT | state;
+        atomic_store_explicit(&slot->owner, owner, memory_order_seq_cst);
 }

@@ -24,7 +24,7 @@ void worker_forget_slot(void)
 
 bool worker_is_busy(void)
 {
-        uint32_t state = slot ? atomic_load(&slot->state) : GATE_FREE;
+        uint32_t state = slot ? gate_state(slot) : GATE_FREE;
 
         return state == GATE_BUSY || state == GATE_ACCEPTING;
 }
@@ -87,7 +87,7 @@ static void be_back(void)
 
         leave_connection_behind();
         if (slot) {
-                state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+                state = gate_state(slot);
                 /* The end of a kept-alive connection is not that of a request. */
                 if (state != GATE_WAITING && state != GATE_KEPT_ALIVE)
                         atomic_store(&slot->last_end_usec, gate_now_usec());
@@ -186,7 +186,7 @@ static long accept_through_gate(struct listener *listener, struct sockaddr *addr
                 long waited = 0;
                 long connection;
 
-                if (atomic_load_explicit(&slot->state, memory_order_relaxed) == GATE_PARKED)
+                if (gate_state(slot) == GATE_PARKED)
                         waited = park(listener);
                 if (waited == 0) {
                         gate_set_state(slot, GATE_WAITING);

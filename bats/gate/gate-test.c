@@ -28,6 +28,7 @@
 #define DISMISSALS    100U
 #define STORMS        20000U
 #define REQUESTS      10000000U
+#define DEATHS        300000U
 #define LEASE_USEC    UINT64_C(20000)
 #define FAR_USEC      UINT64_C(3600000000)
 #define DEADLINE_USEC UINT64_C(20000000) /* a case that takes longer has hung */
@@ -371,7 +372,7 @@ static void parked(void)
         for (uint32_t i = 0; i < WORKERS; i++)
                 start(&threads[i], park_once, gate_claim(&gate, i + 1));
         for (uint32_t i = 0; i < WORKERS; i++)
-                while (atomic_load(&gate.page->slots[i].state) != GATE_PARKED)
+                while (gate_state(&gate.page->slots[i]) != GATE_PARKED)
                         (void)sched_yield();
         must(gate_look(gate.page, NULL) == GATE_QUIET);
         gate_open(&gate, GATE_WATCHDOG);
@@ -470,13 +471,51 @@ static void slots(void)
         gate_set_state(middle, GATE_BUSY);
         atomic_store(&middle->requests, 5);
         must(gate_look(gate.page, NULL) == GATE_IN_REQUEST);
-        gate_free(&gate, atomic_load(&middle->pid));
+        gate_free(&gate, gate_pid(middle));
         must(gate_look(gate.page, NULL) == GATE_QUIET); /* killed while busy: counts as nothing */
         must(gate_claim(&gate, 7777) == middle);
-        must(atomic_load(&middle->pid) == 7777);
+        must(gate_pid(middle) == 7777);
         must(gate_requests(gate.page) == 5);
         gate_free(&gate, 8888); /* nobody */
         must(!gate_claim(&gate, 9999));
+}
+
+/* Whose slot is to be freed, and whose was. */
+static _Atomic uint32_t dead, buried;
+
+static void *free_the_dead(void *argument)
+{
+        for (uint32_t pid = 1; pid <= DEATHS; pid++) {
+                while (atomic_load(&dead) != pid)
+                        (void)sched_yield();
+                gate_free(&gate, pid);
+                atomic_store(&buried, pid);
+        }
+        return argument;
+}
+
+/* Master and watchdog free a dead worker's slot at once: neither hits the next one that has it. */
+static void freers(void)
+{
+        struct gate_slot *slot = gate_claim(&gate, 1);
+        pthread_t thread;
+
+        must(slot);
+        start(&thread, free_the_dead, NULL);
+        for (uint32_t pid = 1; pid <= DEATHS; pid++) {
+                gate_set_state(slot, GATE_BUSY);
+                atomic_store(&dead, pid);
+                for (volatile uint32_t i = 0; i < pid % 256; i++)
+                        ; /* which of the two is first varies */
+                gate_free(&gate, pid);
+                slot = gate_claim(&gate, pid + 1);
+                must(slot);
+                gate_set_state(slot, GATE_BUSY);
+                while (atomic_load(&buried) != pid)
+                        (void)sched_yield();
+                must(gate_pid(slot) == pid + 1 && gate_state(slot) == GATE_BUSY);
+        }
+        join(thread);
 }
 
 /* A new server on the page of one that is dead. */
@@ -546,6 +585,7 @@ int main(int argc, char *argv[])
             {"dismissal", dismissal},
             {"dismissed", dismissed},
             {"hammer", hammer},
+            {"freers", freers},
             {"idempotent", idempotent},
             {"kept-alive", kept_alive},
             {"lapsing", lapsing},

@@ -33,6 +33,7 @@ check() {
 @test "what each state counts as" { check look; }
 @test "the countdown starts at readiness or at the last request's end" { check last-end; }
 @test "a thousand slots, claimed, freed and claimed again" { check slots; }
+@test "two that free a dead worker's slot at once never free the next one's" { check freers; }
 @test "a new server on an old page" { check reset; }
 @test "the first readiness of all outlives a reload" { check become-ready; }
 @test "a page full of nonsense is read safely" { check nonsense; }

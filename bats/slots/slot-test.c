@@ -207,7 +207,7 @@ static const char *states(void)
 
         text[0] = '\0';
         for (uint32_t i = 0; i < atomic_load(&gate.page->slots_used); i++) {
-                uint32_t state = atomic_load(&gate.page->slots[i].state);
+                uint32_t state = gate_state(&gate.page->slots[i]);
 
                 if (state != GATE_FREE && size < sizeof(text))
                         size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%s",
