@@ -126,6 +126,7 @@ static long wait_for_request(int fd, struct connection *connection, struct times
                         connection->finished = true; /* kept-alive until it has hung up */
                         return 1;
                 }
+                gate_settle_closing(&shim.gate); /* else this could be a loop without a pause */
         }
         gate_set_state(connection->slot, GATE_BUSY);
         return 1;

@@ -74,8 +74,7 @@ static uint64_t lease_of(uint64_t closed)
         return closed >> LEASE_SHIFT;
 }
 
-/* Makes 'closing' readable just while the gate is closed, whoever else does the same meanwhile. */
-static void settle_closing(const struct gate *gate)
+void gate_settle_closing(const struct gate *gate)
 {
         const _Atomic uint64_t *word = &gate->page->closed;
         bool closed;
@@ -112,8 +111,7 @@ void gate_close(struct gate *gate, enum gate_closer closer, uint64_t lease_usec)
                 if (closer == GATE_WATCHDOG)
                         after = (after & CLOSERS) | lease_usec << LEASE_SHIFT;
         } while (!atomic_compare_exchange_weak(word, &before, after));
-        if (!before)
-                settle_closing(gate);
+        gate_settle_closing(gate); /* also if it was closed: whoever closed it may have died */
 }
 
 static void wake_parked(struct gate_page *page)
@@ -130,7 +128,7 @@ static void wake_parked(struct gate_page *page)
 
 static void did_open(struct gate *gate)
 {
-        settle_closing(gate);
+        gate_settle_closing(gate);
         wake_parked(gate->page);
         gate_wake_waiting(gate);
 }

@@ -152,6 +152,12 @@ void gate_close(struct gate *gate, enum gate_closer closer, uint64_t lease_usec)
 void gate_open(struct gate *gate, enum gate_closer closer);
 
 /*
+ * Makes the closing eventfd readable just while the gate is closed, whoever else does the same
+ * meanwhile. Closing and opening do so; but somebody else may have died in the middle of it.
+ */
+void gate_settle_closing(const struct gate *gate);
+
+/*
  * Wakes every worker that waits at the gate, for a look of its own at the queue: a worker that was
  * woken for a connection and died or left before it took it may be the only one that was told.
  */

@@ -132,8 +132,9 @@ static void drain(int number, siginfo_t *info, void *context)
         if (first) {
                 hold->draining = true;
                 hold->deadline_usec = limit < GATE_INFINITY - now ? now + limit : GATE_INFINITY;
-                gate_close(&shim.gate, GATE_MASTER, 0);
         }
+        /* Each time: a watchdog that dies now may leave its mark on the closing eventfd. */
+        gate_close(&shim.gate, GATE_MASTER, 0);
         if (gate_look(shim.gate.page, NULL) != GATE_QUIET && now < hold->deadline_usec) {
                 if (first)
                         start_timer(number);

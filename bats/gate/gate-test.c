@@ -292,6 +292,22 @@ static void idempotent(void)
         must(!gate_is_closed(&gate) && !is_readable(gate.closing_fd));
 }
 
+/* Whoever closed or opened the gate died before it had told the eventfd: the next one does so. */
+static void died_between(void)
+{
+        uint64_t count;
+
+        atomic_store(&gate.page->closed, GATE_MASTER);
+        gate_close(&gate, GATE_MASTER, 0);
+        must(is_readable(gate.closing_fd));
+        must(read(gate.closing_fd, &count, sizeof(count)) == sizeof(count));
+        gate_close(&gate, GATE_MASTER, 0);
+        must(is_readable(gate.closing_fd));
+        atomic_store(&gate.page->closed, 0);
+        gate_settle_closing(&gate);
+        must(!is_readable(gate.closing_fd));
+}
+
 static void *close_and_open(void *argument)
 {
         const enum gate_closer *closer = argument;
@@ -582,6 +598,7 @@ int main(int argc, char *argv[])
                 void (*run)(void);
         } cases[] = {
             {"become-ready", become_ready},
+            {"died-between", died_between},
             {"dismissal", dismissal},
             {"dismissed", dismissed},
             {"hammer", hammer},

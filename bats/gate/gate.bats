@@ -29,6 +29,7 @@ check() {
 @test "the master's closing has no lease" { check lease-is-not-for-the-master; }
 @test "leases that lapse at once leave no closing eventfd raised" { check lapsing; }
 @test "two closers at once are both sure of their closing" { check two-closers; }
+@test "a closer that died half-way is made up for by the next one" { check died-between; }
 @test "who parked is woken by the opening of the last closer" { check parked; }
 @test "what each state counts as" { check look; }
 @test "the countdown starts at readiness or at the last request's end" { check last-end; }
