@@ -203,8 +203,11 @@ long connection_poll(const struct connection *connection, struct pollfd *fds,
         return 1;
 }
 
-/* True if the request's last byte is here. php-fpm leaves the end of an empty body unread. */
-static bool came_whole(const struct connection *connection)
+/*
+ * Looks at what was read ahead: true if the request ends with it. Then it counts as read. (php-fpm
+ * leaves the end of an empty body unread.)
+ */
+static bool ends_request(struct connection *connection)
 {
         struct record_stream in = connection->in;
         struct record_news news = {0};
@@ -212,16 +215,29 @@ static bool came_whole(const struct connection *connection)
         const void *rest = read_ahead_rest(&size);
 
         record_feed(&in, rest, size, &news);
-        return !news.begun && connection->unread <= (int32_t)news.input_ended &&
-               record_at_boundary(&in);
+        if (news.begun || connection->unread > (int32_t)news.input_ended ||
+            !record_at_boundary(&in))
+                return false;
+        connection->in = in;
+        connection->unread -= (int32_t)news.input_ended;
+        return true;
+}
+
+bool connection_take_rest(struct connection *connection)
+{
+        if (ends_request(connection))
+                return read_ahead_discard();
+        /* Some web servers, Apache among them, send the end of the body by itself: look again. */
+        read_ahead_settle();
+        (void)read_ahead_peek(MSG_DONTWAIT);
+        return ends_request(connection) && read_ahead_discard();
 }
 
 bool connection_finish(struct connection *connection)
 {
         if (read_ahead_is_on(connection) && connection->asked && !connection->kept &&
-            connection->active == 0 && record_at_boundary(&connection->out) &&
-            came_whole(connection))
-                connection->finished = read_ahead_discard();
+            connection->active == 0 && record_at_boundary(&connection->out))
+                connection->finished = connection_take_rest(connection);
         return connection->finished;
 }
 

@@ -44,6 +44,12 @@ long connection_poll(const struct connection *connection, struct pollfd *fds,
                      const struct timespec *timeout);
 
 /*
+ * Of a connection that is read ahead: takes what is left of the request out of the socket. True if
+ * that was all of it, and nothing has come behind it. Never waits.
+ */
+bool connection_take_rest(struct connection *connection);
+
+/*
  * shutdown(SHUT_WR): true if nothing is left to do but to close. php-fpm would otherwise wait for
  * the web server to close first, and sleep once more for each request.
  */
