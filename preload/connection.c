@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection.h"
 
+#include "goodbye.h"
 #include "raw.h"
 #include "read-ahead.h"
 #include "record.h"
 #include "text.h"
 #include "worker.h"
-
-/*
- * An empty FCGI_STDERR record of request 1. Behind an END_REQUEST, or on an idle connection, nginx
- * takes it for bytes that do not belong there and closes the connection itself, so that it never
- * writes a request into a connection that is just being closed by us.
- */
-static const uint8_t goodbye[8] = {1, 7, 0, 1, 0, 0, 0, 0};
-
-/* How long a client has to answer a goodbye by closing, or by the request it was about to send. */
-static const struct timespec goodbye_wait = {.tv_nsec = 50000000};
-
-#define VECTOR_MAX 8 /* longer ones get no goodbye with the answer, only when idle */
 
 struct connection *connection_open(int fd, struct gate_slot *slot)
 {
@@ -75,25 +64,6 @@ static bool is_between_requests(const struct connection *connection)
                record_at_boundary(&connection->in);
 }
 
-static bool answers(int fd, const struct timespec *timeout)
-{
-        struct pollfd client = {.fd = fd, .events = POLLIN};
-
-        return raw_poll(&client, 1, timeout) > 0;
-}
-
-/* Returns true when the client sent something after all: its request is served. */
-static bool say_goodbye(int fd, struct connection *connection)
-{
-        static const struct timespec now = {0};
-
-        if (connection->said_goodbye)
-                return answers(fd, &now);
-        connection->said_goodbye = true;
-        (void)raw6(sendto, fd, goodbye, sizeof(goodbye), MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
-        return answers(fd, &goodbye_wait);
-}
-
 /* From here on the worker waits for the next request. */
 static void begin_wait(struct connection *connection)
 {
@@ -120,7 +90,7 @@ static long wait_for_request(int fd, struct connection *connection, struct times
                 if (r == 0 || r == -EINTR)
                         return r;
                 if (r < 0 || fds[0].revents ||
-                    (gate_is_closed(&shim.gate) && say_goodbye(fd, connection)))
+                    (gate_is_closed(&shim.gate) && goodbye_see_off(fd, connection)))
                         break;
                 if (gate_is_closed(&shim.gate)) {
                         connection->finished = true; /* kept-alive until it has hung up */
@@ -235,8 +205,11 @@ bool connection_take_rest(struct connection *connection)
 
 bool connection_finish(struct connection *connection)
 {
-        if (read_ahead_is_on(connection) && connection->asked && !connection->kept &&
-            connection->active == 0 && record_at_boundary(&connection->out))
+        if (connection->active || !record_at_boundary(&connection->out) || !connection->requests)
+                return connection->finished;
+        if (connection->kept)
+                return goodbye_finish(connection->fd, connection);
+        if (read_ahead_is_on(connection))
                 connection->finished = connection_take_rest(connection);
         return connection->finished;
 }
@@ -268,7 +241,8 @@ static void did_read(struct connection *connection, const struct record_news *ne
         connection->unread += (int32_t)news->begun - (int32_t)news->input_ended;
         if (!news->begun)
                 return;
-        connection->asked = true;
+        goodbye_did_begin(connection, news->begun == 1 ? news->id : 0);
+        connection->requests += news->begun;
         connection->active += (int32_t)news->begun;
         connection->kept = news->kept;
         worker_has_begun();
@@ -309,9 +283,6 @@ static void did_write(struct connection *connection, const struct record_news *n
         /* There are servers that end what was not begun, as an answer to nonsense. */
         connection->active = connection->active > ended ? connection->active - ended : 0;
         shim.recycling.answers += news->ended;
-        /* Whoever went on behind a goodbye is to hear the next one too. */
-        if (ended)
-                connection->said_goodbye = false;
 }
 
 void connection_did_write(struct connection *connection, const struct iovec *vector, size_t size)
@@ -348,56 +319,22 @@ static bool ends_last_request(const struct connection *connection, const struct 
                connection->active <= (int32_t)news.ended && is_last_answer(news.ended);
 }
 
-/* Sends what is left of the record after a short write of answer and record together. */
-static void send_rest(int fd, size_t sent)
-{
-        while (sent < sizeof(goodbye)) {
-                long r =
-                    raw6(sendto, fd, goodbye + sent, sizeof(goodbye) - sent, MSG_NOSIGNAL, NULL, 0);
-
-                if (r == -EINTR)
-                        continue;
-                if (r <= 0)
-                        return;
-                sent += (size_t)r;
-        }
-}
-
-static long write_with_goodbye(int fd, const struct iovec *vector, int n, size_t size)
-{
-        struct iovec with[VECTOR_MAX + 1];
-        long r;
-
-        memcpy(with, vector, (size_t)n * sizeof(*vector));
-        with[n].iov_base = (void *)(uintptr_t)goodbye;
-        with[n].iov_len = sizeof(goodbye);
-        r = raw3(writev, fd, with, n + 1);
-        if (r < (long)size)
-                return r;
-        send_rest(fd, (size_t)r - size);
-        return (long)size;
-}
-
 long connection_write(int fd, struct connection *connection, const struct iovec *vector, int n)
 {
         size_t size = 0;
-        bool is_last;
         long r;
 
         for (int i = 0; i < n; i++)
                 size += vector[i].iov_len;
-        is_last = connection->kept && n <= VECTOR_MAX &&
-                  (shim.recycling.n_limits || gate_is_closed(&shim.gate)) &&
-                  ends_last_request(connection, vector, size);
-        if (is_last)
-                r = write_with_goodbye(fd, vector, n, size);
+        if (connection->kept && !connection->lost && n <= GOODBYE_VECTOR_MAX &&
+            (shim.recycling.n_limits || gate_is_closed(&shim.gate)) &&
+            ends_last_request(connection, vector, size))
+                r = goodbye_write(fd, connection, vector, n, size);
         else if (n == 1)
                 r = raw_write(fd, vector->iov_base, vector->iov_len);
         else
                 r = raw3(writev, fd, vector, n);
         if (r > 0)
                 connection_did_write(connection, vector, (size_t)r);
-        if (is_last && r == (long)size)
-                connection->said_goodbye = true;
         return r;
 }

@@ -31,6 +31,7 @@ static void head_is_complete(struct record_stream *stream, struct record_news *n
         stream->left = content_size(stream) + stream->head[6] - looked_at;
         if (stream->head[1] == RECORD_BEGIN_REQUEST) {
                 news->begun++;
+                news->id = (uint16_t)(stream->head[2] << 8 | stream->head[3]);
                 news->kept = looked_at && stream->head[RECORD_FLAGS] & RECORD_KEEP_CONN;
         }
 }

@@ -16,7 +16,8 @@ struct record_news {
         uint32_t begun;       /* BEGIN_REQUEST records */
         uint32_t ended;       /* END_REQUEST records that are complete */
         uint32_t input_ended; /* empty STDIN records: the end of a request's body */
-        bool kept;            /* the last BEGIN_REQUEST has FCGI_KEEP_CONN */
+        uint16_t id;          /* of the last BEGIN_REQUEST */
+        bool kept;            /* it has FCGI_KEEP_CONN */
 };
 
 /* Follows size bytes of one direction. Adds to *news. Signal-safe, allocates nothing. */

@@ -58,13 +58,15 @@ struct record_stream {
 struct connection {
         bool used;
         int fd;
-        bool asked;        /* has had a request */
         bool kept;         /* its last request asked for FCGI_KEEP_CONN */
         bool finished;     /* nothing more is to come, whatever the socket says */
         bool stirred;      /* something went over it since its worker last waited */
-        bool said_goodbye; /* see connection.c */
+        bool said_goodbye; /* since its last request, see goodbye.h */
+        bool is_numbered;  /* its requests had the ids 1, 3, 5 ... so far */
         bool left_behind;  /* its worker went on to accept another: the slot is its own */
         bool lost;         /* bytes went by unseen, and it is not known where the records are */
+        uint32_t requests; /* begun on it */
+        uint32_t went_on;  /* of them, those that came after a goodbye */
         int32_t active;    /* requests begun and not ended */
         int32_t unread;    /* requests begun whose body has not been read to its end */
         struct gate_slot *slot;

@@ -11,6 +11,7 @@
 /* Where a record lies in the stream. Only its header has to be there as a whole. */
 struct whole_record {
         unsigned type;
+        uint16_t id;
         bool keep;    /* of a BEGIN_REQUEST */
         bool empty;   /* no content */
         size_t known; /* behind its last byte that means anything to us */
@@ -37,6 +38,7 @@ static struct whole_record record_at(const uint8_t *stream, size_t size, size_t 
         if (record.known <= size)
                 memcpy(&body, stream + at + sizeof(header), flags_size);
         record.keep = body.flags & FCGI_KEEP_CONN;
+        record.id = (uint16_t)(header.requestIdB1 << 8 | header.requestIdB0);
         return record;
 }
 
@@ -61,6 +63,7 @@ static struct record_news news_of(const struct whole_record *records, size_t n, 
 
                 if (record->type == FCGI_BEGIN_REQUEST && record->known > from) {
                         news.begun++;
+                        news.id = record->id;
                         news.kept = record->keep;
                 }
                 if (record->type == FCGI_END_REQUEST && ends)
@@ -83,7 +86,7 @@ static bool is_inside(const struct whole_record *records, size_t n, size_t from,
 static bool is_same(const struct record_news *a, const struct record_news *b)
 {
         return a->begun == b->begun && a->ended == b->ended && a->input_ended == b->input_ended &&
-               (!a->begun || a->kept == b->kept);
+               (!a->begun || (a->id == b->id && a->kept == b->kept));
 }
 
 static int differs(size_t from, size_t to, const char *what, unsigned long said,
@@ -115,6 +118,7 @@ static int compare_piece(struct record_stream *parser, const uint8_t *stream, si
                 (void)differs(from, to, "begun", said.begun, expected.begun);
                 (void)differs(from, to, "ended", said.ended, expected.ended);
                 (void)differs(from, to, "input ended", said.input_ended, expected.input_ended);
+                (void)differs(from, to, "id", said.id, expected.id);
                 return differs(from, to, "kept", said.kept, expected.kept);
         }
         if (record_at_boundary(parser) != boundary)

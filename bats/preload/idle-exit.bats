@@ -164,42 +164,6 @@ ended_after() {
   done
 }
 
-# The goodbye of preload/connection.c.
-goodbye=0107000100000000
-
-# Descriptor 7 is a connection. hex N: so many bytes of it. until_end TEXT: reads an answer.
-hex() { head -c "$1" <&7 | od -An -v -tx1 | tr -d ' \n'; }
-until_end() {
-  local answer
-  answer=$(headed "$1")
-  # One FCGI_STDOUT, padded to 8 bytes, and an END_REQUEST.
-  local size=$((8 + (${#answer} + 1 + 7) / 8 * 8 + 16))
-  contains "$(head -c "$size" <&7 | tr -d '\0')" "$1"
-}
-
-@test "a client that goes on behind a goodbye is told again, at the next exit" {
-  # At the first goodbye, this client has just sent its next request, which keeps the server awake.
-  local tcp second
-  hold_tcp
-  configure tcp "$tcp"
-  "$fastcgi" --print-request --keep-conn . "$hello" >"$dir/first"
-  "$fastcgi" --print-request --keep-conn --param=QUERY_STRING=s=0.5 . "$nap" >"$dir/second"
-  second=$(od -An -v -tx1 "$dir/second" | sed 's/ /\\x/g' | tr -d '\n')
-  run_server "$dir/holder.tcp" "$launcher" "--preload=$shim" --exit-idle-time=1s -- \
-    "$server_binary" -F -y "$dir/php-fpm.conf"
-  exec 7<>"/dev/tcp/${tcp/:/\/}"
-  cat "$dir/first" >&7
-  until_end hello
-  # The goodbye's first byte comes: the answer has to be faster than 50 ms.
-  LC_ALL=C read -r -N 1 -u 7
-  printf %b "$second" >&7
-  is "$(hex 7)" "${goodbye:2}"
-  until_end slept
-  is "$(hex 8)" "$goodbye"
-  exec 7<&-
-  ended
-}
-
 @test "one that is kept alive does count while it has a request" {
   configure www "$www"
   serve --exit-idle-time=1s

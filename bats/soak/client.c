@@ -87,7 +87,7 @@ size_t client_query(const struct client *client, char *text, size_t size)
 /* --- a connection ------------------------------------------------------------------------------
  */
 
-/* Nothing may come on a kept connection but its end or a goodbye. Either way it is closed. */
+/* Nothing may come on a kept connection but its end or goodbyes. Either way it is closed. */
 static bool leave_kept_connection(struct client *client)
 {
         uint8_t bytes[16];

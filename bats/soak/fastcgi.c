@@ -90,10 +90,13 @@ static void build(struct client *client)
 
 static bool may_come(const uint8_t *bytes, size_t size)
 {
-        return size <= sizeof(goodbye) && memcmp(bytes, goodbye, size) == 0;
+        for (size_t i = 0; i < size; i++)
+                if (bytes[i] != goodbye[i % sizeof(goodbye)])
+                        return false;
+        return true;
 }
 
-/* Behind the answer: nothing, or a goodbye if the connection was to be kept. */
+/* Behind the answer: nothing, or goodbyes if the connection was to be kept. */
 static enum outcome judge_rest(const struct client *client, const uint8_t *rest, size_t size)
 {
         return size == 0 || (client->request.keep && may_come(rest, size)) ? ANSWERED : WRONG;
