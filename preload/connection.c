@@ -8,20 +8,33 @@
 #include "text.h"
 #include "worker.h"
 
+/* In a connection's owner: the worker that accepted it has another slot now. */
+#define LEFT_BEHIND 1U
+
+/* The slot that tells of this connection. Of one that another thread has just closed nobody's. */
+static struct gate_slot *slot_of(const struct connection *connection)
+{
+        static struct gate_slot nobody;
+        uintptr_t owner = atomic_load_explicit(&connection->owner, memory_order_relaxed);
+
+        return owner ? (struct gate_slot *)(owner & ~(uintptr_t)LEFT_BEHIND) : &nobody;
+}
+
 struct connection *connection_open(int fd, struct gate_slot *slot)
 {
         if ((unsigned)fd >= SHIM_FDS_MAX)
                 return NULL;
+        shim_forget(fd); /* it was closed by a way that we do not see, as by fclose() */
         for (unsigned i = 0; i < SHIM_CONNECTIONS_MAX; i++) {
                 struct connection *connection = &shim.connections[i];
 
-                if (connection->used)
+                /* Several threads may be here. */
+                if (atomic_load_explicit(&connection->used, memory_order_relaxed) ||
+                    atomic_exchange(&connection->used, true))
                         continue;
-                memset(connection, 0, sizeof(*connection));
-                connection->used = true;
-                connection->fd = fd;
-                connection->slot = slot;
-                shim_set_fd(fd, SHIM_FD_CONNECTION + i);
+                memset(&connection->fd, 0, sizeof(*connection) - offsetof(struct connection, fd));
+                atomic_store(&connection->owner, (uintptr_t)slot);
+                connection_track(connection, fd);
                 read_ahead_begin(connection);
                 return connection;
         }
@@ -34,43 +47,85 @@ void connection_before_close(const struct connection *connection)
                 read_ahead_settle();
 }
 
-void connection_close(struct connection *connection)
+void connection_track(struct connection *connection, int fd)
 {
-        struct gate_slot *slot = connection->slot;
+        atomic_fetch_add(&connection->references, 1);
+        if ((unsigned)fd >= SHIM_FDS_MAX)
+                return; /* then nobody sees it being closed: the connection never ends */
+        connection->fd = fd;
+        shim_set_fd(fd, SHIM_FD_CONNECTION + (unsigned)(connection - shim.connections));
+}
 
-        connection->used = false;
+static void end(struct connection *connection)
+{
+        uintptr_t owner = atomic_exchange(&connection->owner, 0);
+        struct gate_slot *slot = (struct gate_slot *)(owner & ~(uintptr_t)LEFT_BEHIND);
+
         read_ahead_end(connection);
-        if (connection->left_behind && slot) {
-                atomic_store(&slot->last_end_usec, gate_now_usec());
-                gate_set_state(slot, GATE_FREE);
-        }
+        atomic_store(&connection->used, false);
+        if (!(owner & LEFT_BEHIND))
+                return;
+        atomic_store(&slot->last_end_usec, gate_now_usec());
+        gate_set_state(slot, GATE_FREE);
+}
+
+/* Any descriptor that a connection has. */
+static int find_fd(const struct connection *connection)
+{
+        unsigned kind = SHIM_FD_CONNECTION + (unsigned)(connection - shim.connections);
+        int fd = 0;
+
+        while (fd < shim.fds_end && shim_fd(fd) != kind)
+                fd++;
+        return fd;
+}
+
+void connection_forget(struct connection *connection, int fd)
+{
+        if (atomic_fetch_sub(&connection->references, 1) == 1)
+                end(connection);
+        else if (connection->fd == fd)
+                connection->fd = find_fd(connection);
+}
+
+bool connection_leave_behind(struct connection *connection, const struct gate_slot *slot)
+{
+        uintptr_t mine = (uintptr_t)slot;
+
+        if (atomic_load(&connection->owner) != mine)
+                return false;
+        if (raw_fcntl(connection->fd, F_GETFD, 0) < 0) /* closed by a way that we do not see */
+                shim_forget(connection->fd);
+        return atomic_compare_exchange_strong(&connection->owner, &mine, mine | LEFT_BEHIND);
 }
 
 void connection_forget_all(void)
 {
-        for (unsigned i = 0; i < SHIM_CONNECTIONS_MAX; i++) {
-                struct connection *connection = &shim.connections[i];
+        for (int fd = 0; fd < shim.fds_end; fd++) {
+                struct connection *connection;
 
-                if (connection->used)
-                        shim_set_fd(connection->fd, SHIM_FD_OTHER);
-                connection->used = false;
+                if (shim_fd(fd) < SHIM_FD_CONNECTION)
+                        continue;
+                connection = &shim.connections[shim_fd(fd) - SHIM_FD_CONNECTION];
+                shim_set_fd(fd, SHIM_FD_OTHER);
+                atomic_store(&connection->used, false);
                 read_ahead_end(connection);
         }
 }
 
 static bool is_between_requests(const struct connection *connection)
 {
-        return connection->kept && !connection->lost && connection->active == 0 &&
+        return connection->kept && !connection->lost && !atomic_load(&connection->active) &&
                record_at_boundary(&connection->in);
 }
 
 /* From here on the worker waits for the next request. */
-static void begin_wait(struct connection *connection)
+static void begin_wait(struct connection *connection, struct gate_slot *slot)
 {
         if (connection->stirred)
-                atomic_store(&connection->slot->last_end_usec, gate_now_usec());
+                atomic_store(&slot->last_end_usec, gate_now_usec());
         connection->stirred = false;
-        gate_set_state(connection->slot, GATE_KEPT_ALIVE);
+        gate_set_state(slot, GATE_KEPT_ALIVE);
 }
 
 /*
@@ -79,10 +134,11 @@ static void begin_wait(struct connection *connection)
  */
 static long wait_for_request(int fd, struct connection *connection, struct timespec *timeout)
 {
+        struct gate_slot *slot = slot_of(connection);
         struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
                                 {.fd = shim.gate.closing_fd, .events = POLLIN}};
 
-        begin_wait(connection);
+        begin_wait(connection, slot);
         for (;;) {
                 /* The kernel writes back what is left of the timeout. */
                 long r = raw5(ppoll, fds, 2, timeout, NULL, 0);
@@ -98,7 +154,7 @@ static long wait_for_request(int fd, struct connection *connection, struct times
                 }
                 gate_settle_closing(&shim.gate); /* else this could be a loop without a pause */
         }
-        gate_set_state(connection->slot, GATE_BUSY);
+        gate_set_state(slot, GATE_BUSY);
         return 1;
 }
 
@@ -134,8 +190,8 @@ int connection_before_read(int fd, struct connection *connection, bool waits)
 
         if (connection->finished)
                 return 0;
-        if (!waits || !is_between_requests(connection) || !connection->slot ||
-            read_ahead_has_bytes(connection) || !read_waits(fd, &timeout, &limit))
+        if (!waits || !is_between_requests(connection) || read_ahead_has_bytes(connection) ||
+            !read_waits(fd, &timeout, &limit))
                 return 1;
         if (read_ahead_is_on(connection))
                 read_ahead_settle();
@@ -228,10 +284,10 @@ static void feed(struct record_stream *stream, const struct iovec *vector, size_
 /* Something went over the connection. */
 static void stir(struct connection *connection)
 {
-        struct gate_slot *slot = connection->slot;
+        struct gate_slot *slot = slot_of(connection);
 
         connection->stirred = true;
-        if (slot && gate_state(slot) == GATE_KEPT_ALIVE)
+        if (gate_state(slot) == GATE_KEPT_ALIVE)
                 gate_set_state(slot, GATE_BUSY);
 }
 
@@ -243,12 +299,11 @@ static void did_read(struct connection *connection, const struct record_news *ne
                 return;
         goodbye_did_begin(connection, news->begun == 1 ? news->id : 0);
         connection->requests += news->begun;
-        connection->active += (int32_t)news->begun;
+        atomic_fetch_add(&connection->active, (int32_t)news->begun);
         connection->kept = news->kept;
         worker_has_begun();
-        if (connection->slot)
-                atomic_fetch_add_explicit(&connection->slot->requests, news->begun,
-                                          memory_order_relaxed);
+        atomic_fetch_add_explicit(&slot_of(connection)->requests, news->begun,
+                                  memory_order_relaxed);
 }
 
 void connection_did_read(struct connection *connection, const struct iovec *vector, size_t size)
@@ -270,18 +325,20 @@ void connection_did_read_unseen(struct connection *connection, size_t size)
 
 void connection_did_end(const struct connection *connection, long result)
 {
-        if ((result == 0 || result == -ECONNRESET) && is_between_requests(connection) &&
-            connection->slot)
-                gate_set_state(connection->slot, GATE_KEPT_ALIVE);
+        if ((result == 0 || result == -ECONNRESET) && is_between_requests(connection))
+                gate_set_state(slot_of(connection), GATE_KEPT_ALIVE);
 }
 
 static void did_write(struct connection *connection, const struct record_news *news)
 {
         int32_t ended = (int32_t)news->ended;
+        int32_t active = atomic_load(&connection->active);
 
         stir(connection);
         /* There are servers that end what was not begun, as an answer to nonsense. */
-        connection->active = connection->active > ended ? connection->active - ended : 0;
+        while (ended && !atomic_compare_exchange_weak(&connection->active, &active,
+                                                      active > ended ? active - ended : 0))
+                ;
         shim.recycling.answers += news->ended;
 }
 

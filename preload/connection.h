@@ -16,11 +16,19 @@
 /* Starts to follow a connection that slot's worker accepted. NULL: too many, it is not followed. */
 struct connection *connection_open(int fd, struct gate_slot *slot);
 
-/* Before its descriptor is closed. */
+/* Before its descriptor, or one of them, is closed. */
 void connection_before_close(const struct connection *connection);
 
-/* Ends it. The slot is freed if the worker went on to accept another one meanwhile. */
-void connection_close(struct connection *connection);
+/* Notes one more descriptor of it, and one less: with the last it ends, and a slot that was left
+ * behind with it is free. */
+void connection_track(struct connection *connection, int fd);
+void connection_forget(struct connection *connection, int fd);
+
+/*
+ * Its worker goes on to accept while somebody else, a thread, works on it. Returns true if the slot
+ * stays with it; false if it has ended.
+ */
+bool connection_leave_behind(struct connection *connection, const struct gate_slot *slot);
 
 /* In a forked child: none of the parent's connections is this process's. */
 void connection_forget_all(void);

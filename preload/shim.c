@@ -189,7 +189,7 @@ void shim_become_server(void)
 
 void shim_set_fd(int fd, unsigned kind)
 {
-        shim.fds[fd] = (uint8_t)kind;
+        shim.fds[fd] = (uint16_t)kind;
         if (fd >= shim.fds_end)
                 shim.fds_end = fd + 1;
 }
@@ -212,7 +212,7 @@ void shim_forget(int fd)
                 return;
         shim.fds[fd] = SHIM_FD_OTHER;
         if (!listener)
-                connection_close(&shim.connections[kind - SHIM_FD_CONNECTION]);
+                connection_forget(&shim.connections[kind - SHIM_FD_CONNECTION], fd);
         else if (--listener->references == 0)
                 worker_leave(listener);
 }

@@ -26,7 +26,7 @@
 
 /* Descriptors from here on are never ours: php-fpm has two pipes for each worker, and thousands. */
 #define SHIM_FDS_MAX         65536
-#define SHIM_CONNECTIONS_MAX 64
+#define SHIM_CONNECTIONS_MAX GATE_SLOTS_MAX /* each that is open at the same time has a slot */
 
 /* A unix socket's path, with a closing zero that the address itself need not have. */
 #define SHIM_PATH_SIZE (sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
@@ -56,20 +56,21 @@ struct record_stream {
 
 /* An accepted connection of this process. */
 struct connection {
-        bool used;
-        int fd;
-        bool kept;         /* its last request asked for FCGI_KEEP_CONN */
-        bool finished;     /* nothing more is to come, whatever the socket says */
-        bool stirred;      /* something went over it since its worker last waited */
-        bool said_goodbye; /* since its last request, see goodbye.h */
-        bool is_numbered;  /* its requests had the ids 1, 3, 5 ... so far */
-        bool left_behind;  /* its worker went on to accept another: the slot is its own */
-        bool lost;         /* bytes went by unseen, and it is not known where the records are */
-        uint32_t requests; /* begun on it */
-        uint32_t went_on;  /* of them, those that came after a goodbye */
-        int32_t active;    /* requests begun and not ended */
-        int32_t unread;    /* requests begun whose body has not been read to its end */
-        struct gate_slot *slot;
+        _Atomic bool used;
+        /* The slot that says what becomes of it, and connection.c's LEFT_BEHIND; 0: none. */
+        _Atomic uintptr_t owner;
+        int fd;                      /* one of its descriptors */
+        _Atomic unsigned references; /* how many it has */
+        bool kept;                   /* its last request asked for FCGI_KEEP_CONN */
+        bool finished;               /* nothing more is to come, whatever the socket says */
+        bool stirred;                /* something went over it since its worker last waited */
+        bool said_goodbye;           /* since its last request, see goodbye.h */
+        bool is_numbered;            /* its requests had the ids 1, 3, 5 ... so far */
+        bool lost;              /* bytes went by unseen, and nobody knows where the records are */
+        uint32_t requests;      /* begun on it */
+        uint32_t went_on;       /* of them, those that came after a goodbye */
+        _Atomic int32_t active; /* requests begun and not ended */
+        int32_t unread;         /* requests begun whose body has not been read to its end */
         struct record_stream in, out;
 };
 
@@ -117,8 +118,8 @@ struct shim {
 
         uint32_t n_listeners;
         struct listener listeners[GATE_SOCKETS_MAX];
-        uint8_t fds[SHIM_FDS_MAX]; /* enum shim_fd */
-        int fds_end;               /* no descriptor from here on was ever ours */
+        uint16_t fds[SHIM_FDS_MAX]; /* enum shim_fd */
+        int fds_end;                /* no descriptor from here on was ever ours */
         struct connection connections[SHIM_CONNECTIONS_MAX];
         struct read_ahead read_ahead;
         struct recycling recycling;

@@ -57,10 +57,8 @@ void worker_leave(struct listener *listener)
 /* Leaves the connection of before to whoever still works on it, with the slot; takes a new one. */
 static void leave_connection_behind(void)
 {
-        if (current && current->used && current->slot == slot) {
-                current->left_behind = true;
+        if (current && connection_leave_behind(current, slot))
                 slot = NULL;
-        }
         current = NULL;
 }
 
@@ -242,7 +240,11 @@ long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
         if (!slot)
                 return accept_without_gate(fd, address, size, flags);
         connection = accept_through_gate(listener, address, size, flags);
-        if (connection >= 0)
-                current = connection_open((int)connection, slot);
+        if (connection < 0)
+                return connection;
+        current = connection_open((int)connection, slot);
+        if (!current)
+                slot = NULL; /* nobody will see its end: the slot stays busy, and this thread's next
+                              * connection has another one */
         return connection;
 }

@@ -166,17 +166,30 @@ WRAP(int, close, int fd)
         return (int)result(raw_close(fd));
 }
 
-/* A copy of the listening socket is one too; a copy of a connection is not followed. */
+static struct connection *connection_of(int fd)
+{
+        unsigned kind = shim_fd(fd);
+
+        if (kind < SHIM_FD_CONNECTION || shim_role() == SHIM_STRANGER)
+                return NULL;
+        kind = shim_fd(fd); /* a forked child has none of its parent's */
+        return kind < SHIM_FD_CONNECTION ? NULL : &shim.connections[kind - SHIM_FD_CONNECTION];
+}
+
+/* A copy of the listening socket, or of a connection, is one too. */
 static int did_duplicate(int from, int to)
 {
         const struct listener *listener = shim_listener(from);
+        struct connection *connection = connection_of(from);
 
-        if (from == to || to < 0 || (!listener && shim_fd(to) == SHIM_FD_OTHER) ||
+        if (from == to || to < 0 || (!listener && !connection && shim_fd(to) == SHIM_FD_OTHER) ||
             !shim_owns_memory())
                 return to;
         shim_forget(to);
         if (listener)
                 shim_track_listener(to, (uint32_t)(listener - shim.listeners));
+        else if (connection)
+                connection_track(connection, to);
         return to;
 }
 
@@ -201,17 +214,30 @@ WRAP(int, dup2, int from, int to)
         return wrap_dup3(from, to, 0);
 }
 
-/* ---- a connection ---- */
-
-static struct connection *connection_of(int fd)
+/* The third argument is there or not; if not, nobody looks at what is in its place. */
+WRAP(int, fcntl, int fd, int command, long argument)
 {
-        unsigned kind = shim_fd(fd);
+        struct f_owner_ex owner;
+        long r;
 
-        if (kind < SHIM_FD_CONNECTION || shim_role() == SHIM_STRANGER)
-                return NULL;
-        kind = shim_fd(fd); /* a forked child has none of its parent's */
-        return kind < SHIM_FD_CONNECTION ? NULL : &shim.connections[kind - SHIM_FD_CONNECTION];
+        if (command == F_GETOWN) { /* a group's negative number might be an error's */
+                r = raw_fcntl(fd, F_GETOWN_EX, (long)&owner);
+                if (r < 0)
+                        return (int)result(r);
+                return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
+        }
+        r = result(raw_fcntl(fd, command, argument));
+        if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+                return did_duplicate(fd, (int)r);
+        return (int)r;
 }
+
+WRAP(int, fcntl64, int fd, int command, long argument)
+{
+        return wrap_fcntl(fd, command, argument);
+}
+
+/* ---- a connection ---- */
 
 static size_t vector_size(const struct iovec *vector, int n)
 {

@@ -121,6 +121,8 @@ dup2
 dup3
 epoll_ctl
 fchownat
+fcntl
+fcntl64
 getsockopt
 getxattr
 kill

@@ -5,6 +5,7 @@
  *
  *   responder CONTROL ADDRESS    listens on ADDRESS (/path or 127.0.0.1:PORT) and takes orders from
  *                                whoever listens on the socket CONTROL. See responder.h.
+ *   responder CONTROL ADDRESS fork   has a worker for that, as php-fpm does
  */
 #include "responder.h"
 
@@ -15,7 +16,9 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,12 +31,15 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../preload/gate.h"
 
-#define FIRST_PIECE 3U /* of what goes in two pieces */
-#define LAST_FD     1000
+#define FIRST_PIECE      3U /* of what goes in two pieces */
+#define LAST_FD          1000
+#define CONNECTIONS_MAX  5000 /* that one thread hands out to another one ... */
+#define OPEN_MAX_AT_ONCE 100  /* ... which need not have closed so many of them */
 
 #ifdef __GLIBC__
 /* What programs call that were built with _FORTIFY_SOURCE; no header has them without it. */
@@ -322,6 +328,63 @@ static long change(const struct order *order, uint8_t *data)
         }
 }
 
+static long serve_many(const struct order *order, uint8_t *data)
+{
+        for (int i = 0; i < order->argument; i++) {
+                int fd = accept(order->fd, NULL, NULL);
+
+                if (fd < 0)
+                        return -1;
+                while (read(fd, data, DATA_MAX) > 0)
+                        ;
+                (void)close(fd);
+        }
+        return order->argument;
+}
+
+/* Connections that another thread is to close; the last one is -1. */
+static int handed_out[CONNECTIONS_MAX + 1];
+static atomic_int n_handed_out, n_closed;
+
+/* Does not sleep: the other one is to be just at accept when this one closes. */
+static void *close_all(void *nothing)
+{
+        for (int i = 0;; i++) {
+                while (atomic_load(&n_handed_out) == i)
+                        ;
+                if (handed_out[i] < 0)
+                        return nothing;
+                (void)close(handed_out[i]);
+                atomic_store(&n_closed, i + 1);
+        }
+}
+
+static long hand_out(const struct order *order)
+{
+        int n = order->argument < CONNECTIONS_MAX ? order->argument : CONNECTIONS_MAX;
+        pthread_t thread;
+
+        atomic_store(&n_handed_out, 0);
+        atomic_store(&n_closed, 0);
+        if (pthread_create(&thread, NULL, close_all, NULL) != 0)
+                die("responder: thread");
+        for (int i = 0; i < n; i++) {
+                while (i - atomic_load(&n_closed) > OPEN_MAX_AT_ONCE)
+                        (void)sched_yield();
+                handed_out[i] = accept(order->fd, NULL, NULL);
+                if (handed_out[i] < 0)
+                        die("responder: accept");
+                atomic_store(&n_handed_out, i + 1);
+                /* Not always at the same moment. */
+                for (volatile int pause = i % 256; pause > 0; pause--)
+                        ;
+        }
+        handed_out[n] = -1;
+        atomic_store(&n_handed_out, n + 1);
+        (void)pthread_join(thread, NULL);
+        return n;
+}
+
 static void obey(const struct order *order, struct reply *reply, int listener)
 {
         pthread_t thread;
@@ -336,6 +399,10 @@ static void obey(const struct order *order, struct reply *reply, int listener)
                 reply->result = wait_by_poll(order, reply->data);
         else if (order->call <= CALL_PSELECT)
                 reply->result = wait_by_select(order, reply->data);
+        else if (order->call == CALL_SERVE)
+                reply->result = serve_many(order, reply->data);
+        else if (order->call == CALL_HAND_OUT)
+                reply->result = hand_out(order);
         else if (order->call == CALL_EPOLL)
                 reply->result = wait_by_epoll(order, reply->data);
         else if (order->call < CALL_THREAD)
@@ -440,9 +507,15 @@ static int listen_on(const char *text)
 
 int main(int argc, char *argv[])
 {
-        if (argc != 3)
+        bool forks = argc == 4 && strcmp(argv[3], "fork") == 0;
+        int listener;
+
+        if (argc != 3 && !forks)
                 return 2;
         (void)signal(SIGPIPE, SIG_IGN);
         control_path = argv[1];
-        (void)serve((void *)(intptr_t)listen_on(argv[2]));
+        listener = listen_on(argv[2]);
+        if (forks && fork() > 0)
+                return waitpid(-1, NULL, 0) > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        (void)serve((void *)(intptr_t)listener);
 }

@@ -62,6 +62,10 @@
         X(SET_NONBLOCK)                                                                            \
         X(SET_TIMEOUT)                                                                             \
         X(PIPE)                                                                                    \
+        /* argument times: accept on fd, receive until the end, close. */                          \
+        X(SERVE)                                                                                   \
+        /* argument times: accept on fd, and give the connection to a thread that closes it. */    \
+        X(HAND_OUT)                                                                                \
         /* Another thread, or process, that takes orders on a connection of its own. */            \
         X(THREAD)                                                                                  \
         X(FORK)                                                                                    \

@@ -74,6 +74,13 @@ static const char *const call_names[] = {
 #undef X
 };
 
+static void kill_all(void)
+{
+        for (size_t i = 0; i < n_responders; i++)
+                if (responders[i].process > 0) /* 0: it has not said who it is */
+                        (void)kill(responders[i].process, SIGKILL);
+}
+
 static _Noreturn void fail(int line, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static _Noreturn void fail(int line, const char *format, ...)
@@ -86,6 +93,7 @@ static _Noreturn void fail(int line, const char *format, ...)
         vfprintf(stderr, format, arguments);
         va_end(arguments);
         fputs("\n", stderr);
+        kill_all();
         exit(EXIT_FAILURE);
 }
 
@@ -342,16 +350,22 @@ static void client_receive(const uint8_t *expected, size_t size)
 
 /* ---- what a server does with a connection ---- */
 
-/* Before each of these the worker is at accept. Returns the connection. */
-static int accept_client(const struct responder *responder)
+/* The worker is at accept, and a client comes. Returns the connection. */
+static int take_client(const struct responder *responder)
 {
         long fd;
 
-        is("waiting");
         client_connect();
         fd = result(responder);
         must(fd >= 0);
         return (int)fd;
+}
+
+/* The same, with no other worker there. */
+static int accept_client(const struct responder *responder)
+{
+        is("waiting");
+        return take_client(responder);
 }
 
 /* The worker is done with a connection: its client is gone, or it has had enough. */
@@ -865,6 +879,18 @@ static void reset(void)
         must(last_end() == end);
 }
 
+/* Goodbyes, and the end. */
+static void client_is_seen_off(void)
+{
+        uint8_t bytes[sizeof(goodbye)];
+        ssize_t n;
+
+        while ((n = recv(client, bytes, sizeof(bytes), MSG_WAITALL)) > 0)
+                must(n == sizeof(bytes) && memcmp(bytes, goodbye, sizeof(bytes)) == 0);
+        must(n == 0 || errno == ECONNRESET);
+        client_close();
+}
+
 /* The gate closes while a worker waits for the next request, in each call that does. */
 static void closing(void)
 {
@@ -885,8 +911,7 @@ static void closing(void)
                 must(does(round.responder, CALL_CLOSE, round.fd) == 0);
                 tell(round.responder, CALL_ACCEPT, server_listener);
                 is("waiting"); /* it holds nothing */
-                must(recv(client, reply.data, 1, 0) == 0);
-                client_close();
+                client_is_seen_off();
                 gate_open(&gate, GATE_MASTER);
         }
 }
@@ -916,6 +941,204 @@ static void closing_too_late(void)
         gate_open(&gate, GATE_MASTER);
 }
 
+/* A connection under another number, and without the number that it had. */
+static void copies(void)
+{
+        const struct responder *responder = &responders[0];
+
+        for (enum call call = CALL_DUP; call <= CALL_DUPFD_CLOEXEC; call++) {
+                struct round round = kept_connection();
+                int first = round.fd;
+
+                order.argument = first + 20;
+                round.fd = (int)does(responder, call, first);
+                must(round.fd > first);
+                begin_to_receive(responder, first);
+                is("kept-alive");
+                request_comes(&round); /* answered, and from now on received, by the copy */
+                begin_to_receive(responder, round.fd);
+                is("kept-alive");
+                request_comes(&round);
+                must(does(responder, CALL_CLOSE, first) == 0);
+                begin_to_receive(responder, round.fd);
+                is("kept-alive");
+                request_comes(&round);
+                begin_to_receive(responder, round.fd);
+                is("kept-alive");
+                client_close();
+                must(result(responder) == 0);
+                close_and_accept(responder, round.fd);
+        }
+}
+
+/* A thread of the server's, in control. */
+static const struct responder *another_thread(void)
+{
+        must(does(&responders[0], CALL_THREAD, -1) == 0);
+        return take_on();
+}
+
+/* The thread that accepted accepts again: another one works on the connection, or on a copy. */
+static void left_behind(void)
+{
+        struct round round = kept_connection();
+        int first = round.fd;
+
+        round.responder = another_thread();
+        tell(&responders[0], CALL_ACCEPT, server_listener);
+        is("busy waiting");
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive waiting");
+        client_send(&(const struct bytes){.data = {1}}, 0, 1);
+        must(result(round.responder) == 1);
+        is("busy waiting");
+        round.fd = (int)does(round.responder, CALL_DUP, first);
+        must(does(round.responder, CALL_CLOSE, first) == 0);
+        is("busy waiting");
+        must(does(round.responder, CALL_CLOSE, round.fd) == 0);
+        is("waiting");
+        client_close();
+        receiving = false;
+        close_and_accept(&responders[0], accept_client(&responders[0]));
+}
+
+/* The gate closes while another thread waits for the next request. */
+static void closing_left_behind(void)
+{
+        struct round round = kept_connection();
+
+        round.responder = another_thread();
+        tell(&responders[0], CALL_ACCEPT, server_listener);
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive waiting");
+        gate_close(&gate, GATE_MASTER, 0);
+        client_receive(goodbye, sizeof(goodbye));
+        must(result(round.responder) == 0);
+        must(does(round.responder, CALL_CLOSE, round.fd) == 0);
+        is("waiting");
+        client_close();
+        gate_open(&gate, GATE_MASTER);
+        is("waiting");
+}
+
+/* fclose() ends a connection without a close() that anybody could see. */
+static void closed_unseen(void)
+{
+        for (int i = 0; i < 3; i++) {
+                int fd = accept_client(&responders[0]);
+
+                client_send(&(const struct bytes){.data = {1}}, 0, 1);
+                must(does(&responders[0], CALL_GETC, fd) == 1);
+                is("busy");
+                must(does(&responders[0], CALL_FCLOSE, fd) == 0);
+                is("busy");
+                client_close();
+                tell(&responders[0], CALL_ACCEPT, server_listener);
+                is("waiting");
+        }
+}
+
+static unsigned count(enum gate_state state)
+{
+        unsigned n = 0;
+
+        settle(__LINE__);
+        for (uint32_t i = 0; i < atomic_load(&gate.page->slots_used); i++)
+                n += gate_state(&gate.page->slots[i]) == state;
+        return n;
+}
+
+/* A server with many connections at once, in one thread. */
+static void many(void)
+{
+        enum { MANY = 300 };
+        static int fds[MANY], clients[MANY];
+        const struct responder *responder = &responders[0];
+
+        for (unsigned i = 0; i < MANY; i++) {
+                fds[i] = take_client(responder);
+                clients[i] = client;
+                tell(responder, CALL_ACCEPT, server_listener);
+                must(count(GATE_BUSY) == i + 1);
+                must(count(GATE_WAITING) == 1);
+        }
+        for (unsigned i = 0; i < MANY; i++) {
+                int fd = take_client(responder);
+
+                must(does(responder, CALL_CLOSE, fds[i]) == 0);
+                must(does(responder, CALL_CLOSE, fd) == 0);
+                client_close();
+                (void)close(clients[i]);
+                tell(responder, CALL_ACCEPT, server_listener);
+                must(count(GATE_BUSY) == MANY - 1 - i);
+                must(count(GATE_WAITING) == 1);
+        }
+}
+
+/* Connects and closes so many times. */
+static void knock(unsigned n)
+{
+        while (n--) {
+                client_connect();
+                client_close();
+        }
+}
+
+/* Threads that accept at the same time. */
+static void threads(void)
+{
+        enum { THREADS = 4, CONNECTIONS = 1000 };
+
+        (void)accept_client(&responders[0]);
+        client_close();
+        for (int i = 1; i < THREADS; i++)
+                (void)another_thread();
+        order.argument = CONNECTIONS;
+        for (int i = 0; i < THREADS; i++)
+                tell(&responders[i], CALL_SERVE, server_listener);
+        knock(THREADS * CONNECTIONS);
+        for (int i = 0; i < THREADS; i++)
+                must(result(&responders[i]) == CONNECTIONS);
+        for (int i = 0; i < THREADS; i++)
+                tell(&responders[i], CALL_ACCEPT, server_listener);
+        is("busy waiting waiting waiting waiting"); /* one is still open */
+}
+
+/* One thread accepts, another one closes, maybe before the first one is back at accept. */
+static void handed_out(void)
+{
+        enum { CONNECTIONS = 5000 };
+
+        must(does(&responders[0], CALL_CLOSE, accept_client(&responders[0])) == 0);
+        client_close();
+        order.argument = CONNECTIONS;
+        tell(&responders[0], CALL_HAND_OUT, server_listener);
+        knock(CONNECTIONS);
+        must(result(&responders[0]) == CONNECTIONS);
+        tell(&responders[0], CALL_ACCEPT, server_listener);
+        is("waiting");
+}
+
+/* What a process does that a worker forked is not followed: it is a program in the background. */
+static void forked(void)
+{
+        struct round round = kept_connection(), in_child = round;
+
+        must(does(round.responder, CALL_FORK, -1) > 0);
+        in_child.responder = take_on();
+        begin_to_receive(in_child.responder, round.fd);
+        is("busy");
+        request_comes(&in_child);
+        begin_to_receive(in_child.responder, round.fd);
+        is("busy");
+        must(does(round.responder, CALL_CLOSE, round.fd) == 0);
+        tell(round.responder, CALL_ACCEPT, server_listener);
+        is("waiting");
+        client_close();
+        must(result(in_child.responder) == 0);
+        is("waiting");
+}
+
 /* The client goes away at each point. */
 static void vanish(void)
 {
@@ -936,13 +1159,21 @@ int main(int argc, char *argv[])
                 const char *name;
                 void (*run)(void);
         } cases[] = {
+            {"closed-unseen", closed_unseen},
             {"closing", closing},
+            {"closing-left-behind", closing_left_behind},
             {"closing-too-late", closing_too_late},
+            {"copies", copies},
             {"ended-twice", ended_twice},
             {"every-call", every_call},
+            {"forked", forked},
+            {"handed-out", handed_out},
+            {"left-behind", left_behind},
+            {"many", many},
             {"no-wait", no_wait},
             {"peek", peek},
             {"reset", reset},
+            {"threads", threads},
             {"timeout", timeout},
             {"unseen-calls", unseen_calls},
             {"unseen-content", unseen_content},
@@ -970,7 +1201,7 @@ int main(int argc, char *argv[])
         must(gate.page);
         tell(&responders[0], CALL_ACCEPT, server_listener);
         cases[i].run();
-        must(kill(responders[0].process, SIGKILL) == 0);
+        kill_all();
         must(waitpid(server, &status, 0) == server);
         return EXIT_SUCCESS;
 }

@@ -9,16 +9,19 @@ load ../preload/vhost
 setup() { start_vhost; }
 teardown() { end_vhost; }
 
-# slots CASE [RESPONDER]: on a unix socket and on TCP; nothing is printed.
+# slots CASE [RESPONDER]: on a unix socket and on TCP, each with a server that accepts itself and
+# with one that has a worker for that; nothing is printed.
 slots() {
-  local responder=$build/test/${2:-responder} address
+  local address fork
   hold www=unix tcp=4
   for address in "$www" "$tcp"; do
-    run timeout 120 "$build/test/slot-test" "$1" "$dir/control" "$address" -- \
-      env "VHOST_DIRECTORY=$dir" "$holder" run "$dir/holder" "$launcher" "--preload=$shim" -- \
-      "$responder" "$dir/control" "$address"
-    is "$status $output" '0 ' "$1 on $address"
-    rm "$dir/control"
+    for fork in '' fork; do
+      run timeout 120 "$build/test/slot-test" "$1" "$dir/control" "$address" -- \
+        env "VHOST_DIRECTORY=$dir" "$holder" run "$dir/holder" "$launcher" "--preload=$shim" -- \
+        "$build/test/${2:-responder}" "$dir/control" "$address" ${fork:+fork}
+      is "$status $output" '0 ' "$1 on $address $fork"
+      rm "$dir/control"
+    done
   done
 }
 
@@ -43,5 +46,13 @@ slots_musl() {
 @test "the gate closes between two requests" { slots closing; }
 @test "the gate closes between two requests, with musl" { slots_musl closing; }
 @test "the gate closes just when the next request comes" { slots closing-too-late; }
+@test "a connection under other numbers" { slots copies; }
+@test "a connection that is closed unseen" { slots closed-unseen; }
+@test "a connection of another thread's" { slots left-behind; }
+@test "the gate closes while another thread waits" { slots closing-left-behind; }
+@test "a thread closes while another one accepts" { slots handed-out; }
+@test "several threads accept" { slots threads; }
+@test "a thread with hundreds of connections" { slots many; }
+@test "a process that a worker forked" { slots forked; }
 @test "a client that vanishes at any point" { slots vanish; }
 @test "a client that vanishes at any point, with musl" { slots_musl vanish; }
