@@ -455,6 +455,6 @@ void container_free(struct container *container)
                 (void)munmap(container->shared.gate.page, sizeof(struct gate_page));
         close_if_open(container->shared.page_fd);
         close_if_open(container->shared.gate.closing_fd);
-        close_if_open(container->shared.gate.opening_fd);
+        close_if_open(container->shared.gate.waking_fd);
         free(container);
 }

@@ -22,7 +22,7 @@
 #define TIMEOUT_SEC 5
 
 /* The grant's descriptors before the sockets. */
-enum { GRANT_PAGE, GRANT_CLOSING, GRANT_OPENING, GRANT_SOCKETS };
+enum { GRANT_PAGE, GRANT_CLOSING, GRANT_WAKING, GRANT_SOCKETS };
 
 /* One descriptor more than allowed is noticed, not cut off by the kernel. */
 #define FDS_ROOM (HANDOVER_FDS_MAX + 1)
@@ -238,7 +238,7 @@ static int fetch(int connection, const char *path, struct passed *passed)
                                 path);
         passed->page_fd = grant.fds[GRANT_PAGE];
         passed->gate.closing_fd = grant.fds[GRANT_CLOSING];
-        passed->gate.opening_fd = grant.fds[GRANT_OPENING];
+        passed->gate.waking_fd = grant.fds[GRANT_WAKING];
         r = take_sockets(&grant, passed->gate.page, passed, path);
         if (r > 0)
                 return r;

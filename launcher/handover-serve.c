@@ -300,7 +300,7 @@ int handover_new(struct handover **ret, sd_event *event, const char *path, const
 
 int handover_grant(int connection, const struct passed *passed)
 {
-        const int gate_fds[] = {passed->page_fd, passed->gate.closing_fd, passed->gate.opening_fd};
+        const int gate_fds[] = {passed->page_fd, passed->gate.closing_fd, passed->gate.waking_fd};
         struct handover_grant grant = {
             .magic = HANDOVER_MAGIC,
             .version = HANDOVER_VERSION,

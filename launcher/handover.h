@@ -5,7 +5,7 @@
  * fpm-waker listens on a unix socket of type SOCK_SEQPACKET that the container sees through a bind
  * mount. fpm-launcher, in the container, connects and sends one handover_hello; fpm-waker answers
  * with one handover_grant that carries, as SCM_RIGHTS and in this order: the gate's page, the
- * closing eventfd, the opening eventfd, and the listening sockets. Their names and inodes are in
+ * closing eventfd, the waking eventfd, and the listening sockets. Their names and inodes are in
  * the page's table of sockets, which fpm-waker fills in; the launcher adds the descriptor numbers
  * and its own settings (exit_idle_usec, drain_limit_usec, fd0).
  *

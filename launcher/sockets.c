@@ -337,8 +337,8 @@ int passed_make_page(struct passed *passed)
         gate_page_init(passed->gate.page);
 
         passed->gate.closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        passed->gate.opening_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (passed->gate.closing_fd < 0 || passed->gate.opening_fd < 0)
+        passed->gate.waking_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (passed->gate.closing_fd < 0 || passed->gate.waking_fd < 0)
                 return log_fail(STATUS_SYSTEM, "cannot make the gate's eventfds: %m");
         return 0;
 }
@@ -370,7 +370,7 @@ static void raise_descriptor_limit(void)
 
 static int move_all_up(struct passed *passed)
 {
-        int *own[] = {&passed->page_fd, &passed->gate.closing_fd, &passed->gate.opening_fd};
+        int *own[] = {&passed->page_fd, &passed->gate.closing_fd, &passed->gate.waking_fd};
         int r = 0;
 
         raise_descriptor_limit();
@@ -439,7 +439,7 @@ int passed_settle(struct passed *passed, bool fd0)
         page->n_sockets = (uint32_t)passed->n_sockets;
         page->fd0 = fd0;
         page->closing_fd = passed->gate.closing_fd;
-        page->opening_fd = passed->gate.opening_fd;
+        page->waking_fd = passed->gate.waking_fd;
         page->handover_fd = passed->handover_fd;
         return 0;
 }

@@ -65,7 +65,7 @@ static int compare_descriptors(const void *a, const void *b)
 static void close_the_rest(const struct passed *passed, int pidfd)
 {
         int kept[GATE_SOCKETS_MAX + 4] = {STDERR_FILENO, pidfd, passed->gate.closing_fd,
-                                          passed->gate.opening_fd};
+                                          passed->gate.waking_fd};
         size_t n = 4;
         unsigned int first = 0;
 

@@ -23,7 +23,7 @@ static void hide_descriptors(void)
 
         close_to_programs(shim.page_fd);
         close_to_programs(page->closing_fd);
-        close_to_programs(page->opening_fd);
+        close_to_programs(page->waking_fd);
         close_to_programs(page->handover_fd);
         for (uint32_t i = 0; i < shim.n_listeners; i++)
                 close_to_programs(page->sockets[i].fd);

@@ -34,7 +34,7 @@ void gate_page_init(struct gate_page *page)
         page->drain_limit_usec = GATE_INFINITY;
         page->background_limit_usec = GATE_INFINITY;
         page->closing_fd = -1;
-        page->opening_fd = -1;
+        page->waking_fd = -1;
         page->handover_fd = -1;
         page->read_ahead = 1;
 }
@@ -96,8 +96,8 @@ void gate_wake_waiting(const struct gate *gate)
 {
         const uint64_t one = 1;
 
-        if (gate->opening_fd >= 0)
-                (void)raw_write(gate->opening_fd, &one, sizeof(one));
+        if (gate->waking_fd >= 0)
+                (void)raw_write(gate->waking_fd, &one, sizeof(one));
 }
 
 void gate_close(struct gate *gate, enum gate_closer closer, uint64_t lease_usec)
@@ -130,7 +130,6 @@ static void did_open(struct gate *gate)
 {
         gate_settle_closing(gate);
         wake_parked(gate->page);
-        gate_wake_waiting(gate);
 }
 
 void gate_open(struct gate *gate, enum gate_closer closer)

@@ -89,7 +89,7 @@ struct gate_page {
         uint64_t drain_limit_usec;      /* how long a signal may wait for requests to end */
         uint64_t background_limit_usec; /* how long programs of requests hold off an idle exit */
         int32_t closing_fd;             /* eventfd, readable while the gate is closed */
-        int32_t opening_fd;  /* eventfd, written at each opening, never read: for EPOLLET */
+        int32_t waking_fd;   /* eventfd, see gate_wake_waiting(); never read: for EPOLLET */
         int32_t handover_fd; /* connection to fpm-waker, -1 if there is none */
         uint32_t fd0;        /* the server wants its listening socket at descriptor 0 */
         uint32_t n_sockets;
@@ -114,7 +114,7 @@ struct gate_page {
 struct gate {
         struct gate_page *page;
         int closing_fd;
-        int opening_fd;
+        int waking_fd;
 };
 
 /* What a look over all slots says. */
@@ -148,7 +148,7 @@ bool gate_become_ready(struct gate_page *page);
  */
 void gate_close(struct gate *gate, enum gate_closer closer, uint64_t lease_usec);
 
-/* Takes one closer's closing back; wakes everybody if that was the last. Async-signal-safe. */
+/* Takes one closer's closing back; wakes who is parked if that was the last. Signal-safe. */
 void gate_open(struct gate *gate, enum gate_closer closer);
 
 /*

@@ -84,7 +84,7 @@ __attribute__((constructor)) static void load(void)
         shim.page_fd = fd;
         shim.gate.page = page;
         shim.gate.closing_fd = page->closing_fd;
-        shim.gate.opening_fd = page->opening_fd;
+        shim.gate.waking_fd = page->waking_fd;
         learn_listeners(page);
         learn_executable();
         shim.role = SHIM_BEFORE;

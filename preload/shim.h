@@ -96,7 +96,7 @@ struct listener {
         struct epoll_event ondemand_event;
         int more_fd; /* eventfd in it, for workers to say that more wait; -1: none */
         /* In a worker, made at its first accept; -1 before. */
-        int wait_fd; /* epoll of the socket and the opening eventfd */
+        int wait_fd; /* epoll of the socket and the waking eventfd */
         int own_fd;  /* a duplicate that the server cannot close under us */
 };
 

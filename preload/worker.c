@@ -87,9 +87,9 @@ static void be_back(void)
         if (slot) {
                 state = gate_state(slot);
                 /* The end of a kept-alive connection is not that of a request. */
-                if (state != GATE_WAITING && state != GATE_KEPT_ALIVE)
+                if (state == GATE_BUSY)
                         atomic_store(&slot->last_end_usec, gate_now_usec());
-                if (state != GATE_WAITING)
+                if (state == GATE_BUSY || state == GATE_KEPT_ALIVE)
                         gate_set_state(slot, GATE_WAITING);
         } else {
                 slot = gate_claim(&shim.gate, raw_getpid());
@@ -99,19 +99,19 @@ static void be_back(void)
 
 /*
  * Waits in an epoll set of our own: of all workers in one, EPOLLEXCLUSIVE wakes only one for a
- * connection. The opening eventfd is in each set too (see gate_wake_waiting()).
+ * connection. The waking eventfd is in each set too (see gate_wake_waiting()).
  */
 static bool make_wait_fd(struct listener *listener, int fd)
 {
         struct epoll_event queue = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-        struct epoll_event opening = {.events = EPOLLIN | EPOLLET};
+        struct epoll_event waking = {.events = EPOLLIN | EPOLLET};
         int wait_fd;
 
         listener->own_fd = (int)raw_fcntl(fd, F_DUPFD_CLOEXEC, GATE_FIRST_FD);
         wait_fd = (int)raw1(epoll_create1, EPOLL_CLOEXEC);
         if (listener->own_fd < 0 || wait_fd < 0 ||
             raw4(epoll_ctl, wait_fd, EPOLL_CTL_ADD, listener->own_fd, &queue) < 0 ||
-            raw4(epoll_ctl, wait_fd, EPOLL_CTL_ADD, shim.gate.opening_fd, &opening) < 0) {
+            raw4(epoll_ctl, wait_fd, EPOLL_CTL_ADD, shim.gate.waking_fd, &waking) < 0) {
                 (void)raw_close(listener->own_fd);
                 (void)raw_close(wait_fd);
                 listener->own_fd = -1;
@@ -181,12 +181,13 @@ static long accept_through_gate(struct listener *listener, struct sockaddr *addr
         struct epoll_event event;
 
         for (;;) {
-                long waited = 0;
+                long waited;
                 long connection;
 
-                if (gate_state(slot) == GATE_PARKED)
+                /* From parking straight to the queue: nobody tells us of it a second time. */
+                if (gate_state(slot) == GATE_PARKED) {
                         waited = park(listener);
-                if (waited == 0) {
+                } else {
                         gate_set_state(slot, GATE_WAITING);
                         waited = raw6(epoll_pwait, listener->wait_fd, &event, 1, -1, NULL, 8);
                 }

@@ -107,7 +107,7 @@ WATCHDOG_USEC=1"
 exit-idle 300000000
 drain-limit 1500000
 background-limit 600000000
-closing 101 opening 102 handover -1 fd0 0
+closing 101 waking 102 handover -1 fd0 0
 socket 103 one same
 socket 104 two same
 socket 105 three same"
@@ -136,7 +136,7 @@ background-limit 3600000000"
   is "$(passed "$launcher" "${page_of_server[@]}" | sed -n 2,5p)" "exit-idle 7000000
 drain-limit 8000000
 background-limit infinity
-closing 101 opening 102 handover -1 fd0 1"
+closing 101 waking 102 handover -1 fd0 1"
   is "$(passed "$launcher" --exit-idle-time=1s --drain-limit=2s --background-limit=0 \
     "${page_of_server[@]}" | sed -n 2,4p)" "exit-idle 1000000
 drain-limit 2000000

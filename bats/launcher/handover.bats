@@ -159,7 +159,7 @@ on the host nor root"
 exit-idle 300000000
 drain-limit 3000000
 background-limit 4000000
-closing 101 opening 102 handover 103 fd0 0
+closing 101 waking 102 handover 103 fd0 0
 socket 104 www same"
   wait_for has_line "$dir/host.log" gone
   is "$(<"$dir/host.log")" "listening

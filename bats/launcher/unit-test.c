@@ -502,7 +502,7 @@ static int print_page(void)
         print_usec("exit-idle", page->exit_idle_usec);
         print_usec("drain-limit", page->drain_limit_usec);
         print_usec("background-limit", page->background_limit_usec);
-        printf("closing %d opening %d handover %d fd0 %u\n", page->closing_fd, page->opening_fd,
+        printf("closing %d waking %d handover %d fd0 %u\n", page->closing_fd, page->waking_fd,
                page->handover_fd, page->fd0);
         for (uint32_t i = 0; i < page->n_sockets; i++) {
                 struct stat st;

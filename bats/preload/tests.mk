@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 # What the suites preload and gate need: included by the Makefile.
 
-tools: $(BUILD)/test/holder $(BUILD)/test/libcounting.so $(BUILD)/test/gate-test \
+tools: $(BUILD)/test/holder $(BUILD)/test/gatekeeper $(BUILD)/test/libcounting.so $(BUILD)/test/gate-test \
        $(BUILD)/test/gate-test-asan $(BUILD)/test/gate-test-tsan
 
 # Static, like the client: it runs in every bed.
 $(BUILD)/test/holder: $(BUILD)/static/bats/preload/holder.o
+	@mkdir -p $(@D)
+	$(CC) -static $(CFLAGS) $(link) -o $@ $^
+
+$(BUILD)/test/gatekeeper: $(addprefix $(BUILD)/static/,bats/preload/gatekeeper.o preload/gate.o)
 	@mkdir -p $(@D)
 	$(CC) -static $(CFLAGS) $(link) -o $@ $^
 

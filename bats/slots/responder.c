@@ -435,7 +435,7 @@ static void introduce(int control, struct reply *reply)
                 if (page == MAP_FAILED)
                         die("responder: page");
                 fds[1] = page->closing_fd;
-                fds[2] = page->opening_fd;
+                fds[2] = page->waking_fd;
                 message.msg_control = rights;
                 message.msg_controllen = sizeof(rights);
                 header->cmsg_level = SOL_SOCKET;

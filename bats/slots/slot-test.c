@@ -198,7 +198,7 @@ static void take_gate(int control)
         must(gate.page != MAP_FAILED);
         must(gate.page->magic == GATE_MAGIC);
         gate.closing_fd = fds[1];
-        gate.opening_fd = fds[2];
+        gate.waking_fd = fds[2];
         (void)close(fds[0]);
 }
 
