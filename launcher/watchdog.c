@@ -67,8 +67,8 @@ static enum gate_traffic look_at_workers(const struct watchdog *watchdog, uint64
         return traffic;
 }
 
-/* True if programs are to be waited for, until *ret_next_usec. Not once the gate is closed: what
- * a request has left since then is a request's end since then, and that begins a new span. */
+/* True if programs are to be waited for, until *ret_next_usec at least. They are not looked for
+ * once the gate is closed: only a request can leave another one, and its end begins a new span. */
 static bool is_held(const struct watchdog *watchdog, uint64_t now_usec, uint64_t since_usec,
                     uint64_t *ret_next_usec)
 {
