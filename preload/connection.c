@@ -20,6 +20,16 @@ static struct gate_slot *slot_of(const struct connection *connection)
         return owner ? (struct gate_slot *)(owner & ~(uintptr_t)LEFT_BEHIND) : &nobody;
 }
 
+struct connection *connection_of(int fd)
+{
+        unsigned kind = shim_fd(fd);
+
+        if (kind < SHIM_FD_CONNECTION || shim_role() == SHIM_STRANGER)
+                return NULL;
+        kind = shim_fd(fd); /* a forked child has none of its parent's */
+        return kind < SHIM_FD_CONNECTION ? NULL : &shim.connections[kind - SHIM_FD_CONNECTION];
+}
+
 struct connection *connection_open(int fd, struct gate_slot *slot)
 {
         if ((unsigned)fd >= SHIM_FDS_MAX)
@@ -129,24 +139,28 @@ static void begin_wait(struct connection *connection, struct gate_slot *slot)
 }
 
 /*
- * Waits between two requests for the next one, or for the gate to close; then the connection may be
- * finished. Returns 1: something is there to be read; 0: the time is up; -EINTR.
+ * ppoll(2) for input between two requests: waits for the next one, or for the gate to close; then
+ * the connection may be finished. Returns 1: something is there to be read; 0: the time is up;
+ * -EINTR.
  */
-static long wait_for_request(int fd, struct connection *connection, struct timespec *timeout)
+static long wait_for_request(struct connection *connection, struct pollfd *client,
+                             struct timespec *timeout, const void *mask)
 {
         struct gate_slot *slot = slot_of(connection);
-        struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
-                                {.fd = shim.gate.closing_fd, .events = POLLIN}};
+        struct pollfd fds[2] = {*client, {.fd = shim.gate.closing_fd, .events = POLLIN}};
 
         begin_wait(connection, slot);
         for (;;) {
                 /* The kernel writes back what is left of the timeout. */
-                long r = raw5(ppoll, fds, 2, timeout, NULL, 0);
+                long r = raw5(ppoll, fds, 2, timeout, mask, 8);
 
+                client->revents = fds[0].revents;
                 if (r == 0 || r == -EINTR)
                         return r;
-                if (r < 0 || fds[0].revents ||
-                    (gate_is_closed(&shim.gate) && goodbye_see_off(fd, connection)))
+                if (r < 0 || fds[0].revents)
+                        break;
+                client->revents = POLLIN;
+                if (gate_is_closed(&shim.gate) && goodbye_see_off(client->fd, connection))
                         break;
                 if (gate_is_closed(&shim.gate)) {
                         connection->finished = true; /* kept-alive until it has hung up */
@@ -184,6 +198,7 @@ static bool read_waits(int fd, struct timespec *timeout, struct timespec **ret_t
 
 int connection_before_read(int fd, struct connection *connection, bool waits)
 {
+        struct pollfd client = {.fd = fd, .events = POLLIN};
         struct timespec timeout;
         struct timespec *limit;
         long r;
@@ -195,7 +210,7 @@ int connection_before_read(int fd, struct connection *connection, bool waits)
                 return 1;
         if (read_ahead_is_on(connection))
                 read_ahead_settle();
-        r = wait_for_request(fd, connection, limit);
+        r = wait_for_request(connection, &client, limit, NULL);
         if (r > 0)
                 return !connection->finished;
         return r == 0 ? -EAGAIN : (int)r;
@@ -214,19 +229,22 @@ long connection_read(int fd, struct connection *connection, void *buffer, size_t
         return r;
 }
 
-long connection_poll(const struct connection *connection, struct pollfd *fds,
-                     const struct timespec *timeout)
+long connection_poll(struct connection *connection, struct pollfd *client, struct timespec *timeout,
+                     const void *mask, bool waits)
 {
+        bool ahead = read_ahead_is_on(connection) && client->events == POLLIN;
         long r;
 
-        if (!read_ahead_is_on(connection) || read_ahead_peek(MSG_DONTWAIT) <= 0) {
-                r = raw_poll(fds, 1, timeout);
-                if (r > 0 && fds->revents == POLLIN && read_ahead_is_on(connection))
-                        (void)read_ahead_peek(MSG_DONTWAIT);
-                return r;
+        if (connection->finished || (ahead && read_ahead_peek(MSG_DONTWAIT) > 0)) {
+                client->revents = client->events & (POLLIN | POLLRDNORM);
+                return 1;
         }
-        fds->revents = POLLIN;
-        return 1;
+        if (waits && is_between_requests(connection))
+                return wait_for_request(connection, client, timeout, mask);
+        r = raw5(ppoll, client, 1, timeout, mask, 8);
+        if (r > 0 && client->revents == POLLIN && ahead)
+                (void)read_ahead_peek(MSG_DONTWAIT);
+        return r;
 }
 
 /*

@@ -13,6 +13,9 @@
 
 #include "shim.h"
 
+/* The connection behind a descriptor, or NULL. */
+struct connection *connection_of(int fd);
+
 /* Starts to follow a connection that slot's worker accepted. NULL: too many, it is not followed. */
 struct connection *connection_open(int fd, struct gate_slot *slot);
 
@@ -45,11 +48,12 @@ int connection_before_read(int fd, struct connection *connection, bool waits);
 long connection_read(int fd, struct connection *connection, void *buffer, size_t size);
 
 /*
- * poll(2) for input of this connection alone: php-fpm's wait for a new connection's first bytes.
- * Returns what poll would.
+ * ppoll(2) of this connection alone; waits: for input, and not just looking. Between two requests
+ * this waits as a read does. Bytes that were read ahead are there at once. Returns what ppoll
+ * would.
  */
-long connection_poll(const struct connection *connection, struct pollfd *fds,
-                     const struct timespec *timeout);
+long connection_poll(struct connection *connection, struct pollfd *client, struct timespec *timeout,
+                     const void *mask, bool waits);
 
 /*
  * Of a connection that is read ahead: takes what is left of the request out of the socket. True if

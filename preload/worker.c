@@ -79,21 +79,33 @@ static void say_ready(void)
                 shim_say(GATE_SAYS_READY);
 }
 
+/* Has no connection any more: is neither busy nor kept-alive. */
+static void wait_again(void)
+{
+        uint32_t state = gate_state(slot);
+
+        /* The end of a kept-alive connection is not that of a request. */
+        if (state == GATE_BUSY)
+                atomic_store(&slot->last_end_usec, gate_now_usec());
+        if (state == GATE_BUSY || state == GATE_KEPT_ALIVE)
+                gate_set_state(slot, GATE_WAITING);
+}
+
 static void be_back(void)
 {
-        uint32_t state;
-
         leave_connection_behind();
-        if (slot) {
-                state = gate_state(slot);
-                /* The end of a kept-alive connection is not that of a request. */
-                if (state == GATE_BUSY)
-                        atomic_store(&slot->last_end_usec, gate_now_usec());
-                if (state == GATE_BUSY || state == GATE_KEPT_ALIVE)
-                        gate_set_state(slot, GATE_WAITING);
-        } else {
+        if (slot)
+                wait_again();
+        else
                 slot = gate_claim(&shim.gate, raw_getpid());
-        }
+        defer_act_now();
+}
+
+void worker_wait(void)
+{
+        leave_connection_behind();
+        if (slot)
+                wait_again();
         defer_act_now();
 }
 

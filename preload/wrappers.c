@@ -16,6 +16,7 @@
 #include "raw.h"
 #include "shim.h"
 #include "text.h"
+#include "wait.h"
 #include "worker.h"
 
 #define WRAP(type, name, ...)                                                                      \
@@ -164,16 +165,6 @@ WRAP(int, close, int fd)
                 shim_forget(fd);
         }
         return (int)result(raw_close(fd));
-}
-
-static struct connection *connection_of(int fd)
-{
-        unsigned kind = shim_fd(fd);
-
-        if (kind < SHIM_FD_CONNECTION || shim_role() == SHIM_STRANGER)
-                return NULL;
-        kind = shim_fd(fd); /* a forked child has none of its parent's */
-        return kind < SHIM_FD_CONNECTION ? NULL : &shim.connections[kind - SHIM_FD_CONNECTION];
 }
 
 /* A copy of the listening socket, or of a connection, is one too. */
@@ -369,17 +360,6 @@ WRAP(int, recvmmsg, int fd, struct mmsghdr *messages, unsigned n, int flags,
         return 1;
 }
 
-WRAP(int, poll, struct pollfd *fds, nfds_t n, int timeout)
-{
-        const struct connection *connection =
-            n == 1 && fds->events == POLLIN ? connection_of(fds->fd) : NULL;
-        struct timespec span = {.tv_sec = timeout / 1000,
-                                .tv_nsec = (long)(timeout % 1000) * 1000000};
-
-        return (int)result(connection ? connection_poll(connection, fds, timeout < 0 ? NULL : &span)
-                                      : raw_poll(fds, (unsigned)n, timeout < 0 ? NULL : &span));
-}
-
 WRAP(int, shutdown, int fd, int how)
 {
         struct connection *connection = how == SHUT_WR ? connection_of(fd) : NULL;
@@ -481,6 +461,67 @@ WRAP(int, sendmmsg, int fd, struct mmsghdr *messages, unsigned n, int flags)
         for (long i = 0; connection && i < r; i++)
                 connection_did_write(connection, messages[i].msg_hdr.msg_iov, messages[i].msg_len);
         return (int)result(r);
+}
+
+/* ---- waiting ---- */
+
+WRAP(int, ppoll, struct pollfd *fds, nfds_t n, const struct timespec *timeout, const void *mask)
+{
+        struct timespec span;
+
+        if (timeout)
+                span = *timeout;
+        return (int)result(wait_poll(fds, n, timeout ? &span : NULL, mask));
+}
+
+WRAP(int, poll, struct pollfd *fds, nfds_t n, int timeout)
+{
+        const struct timespec span = {.tv_sec = timeout / 1000,
+                                      .tv_nsec = (long)(timeout % 1000) * 1000000};
+
+        return wrap_ppoll(fds, n, timeout < 0 ? NULL : &span, NULL);
+}
+
+WRAP(int, __poll_chk, struct pollfd *fds, nfds_t n, int timeout, size_t room)
+{
+        if (n > room / sizeof(*fds))
+                __builtin_trap();
+        return wrap_poll(fds, n, timeout);
+}
+
+WRAP(int, __ppoll_chk, struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+     const void *mask, size_t room)
+{
+        if (n > room / sizeof(*fds))
+                __builtin_trap();
+        return wrap_ppoll(fds, n, timeout, mask);
+}
+
+WRAP(int, select, int n, fd_set *read, fd_set *write, fd_set *except, struct timeval *timeout)
+{
+        struct timespec span;
+        long r;
+
+        if (!timeout)
+                return (int)result(wait_select(n, read, write, except, NULL, NULL));
+        if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
+                return (int)result(-EINVAL);
+        span.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
+        span.tv_nsec = (long)(timeout->tv_usec % 1000000) * 1000;
+        r = wait_select(n, read, write, except, &span, NULL);
+        timeout->tv_sec = span.tv_sec;
+        timeout->tv_usec = span.tv_nsec / 1000;
+        return (int)result(r);
+}
+
+WRAP(int, pselect, int n, fd_set *read, fd_set *write, fd_set *except,
+     const struct timespec *timeout, const void *mask)
+{
+        struct timespec span;
+
+        if (timeout)
+                span = *timeout;
+        return (int)result(wait_select(n, read, write, except, timeout ? &span : NULL, mask));
 }
 
 /* ---- a connection, by calls that do not show us what they move ---- */

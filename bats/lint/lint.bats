@@ -106,6 +106,8 @@ needed() { readelf -dW "$1" | awk '/NEEDED/ { print $NF }' | tr '\n' ' '; }
   # A new wrapper is a new promise: to php-fpm, to whoever else is in LD_PRELOAD, and to musl.
   is "$(nm -D --defined-only "$build/libfpm-waker.so" | awk '{ print $NF }' | sort)" "$(
     sort <<'END'
+__poll_chk
+__ppoll_chk
 __read_chk
 __recv_chk
 __recvfrom_chk
@@ -129,8 +131,10 @@ kill
 lchown
 listen
 poll
+ppoll
 preadv2
 preadv64v2
+pselect
 pwritev2
 pwritev64v2
 read
@@ -139,6 +143,7 @@ recv
 recvfrom
 recvmmsg
 recvmsg
+select
 send
 sendfile
 sendfile64

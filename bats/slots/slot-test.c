@@ -1139,6 +1139,156 @@ static void forked(void)
         is("waiting");
 }
 
+/* Begins a wait of so many milliseconds, -1: for ever, for one or two descriptors. */
+static void begin_to_wait(const struct responder *responder, enum call call, int fd, int other,
+                          int msec)
+{
+        memset(order.fds, -1, sizeof(order.fds));
+        order.fds[0] = fd;
+        order.fds[1] = other;
+        order.argument = msec;
+        tell(responder, call, -1);
+}
+
+/* Servers that wait for the next request by other means than a read. */
+static void waits(void)
+{
+        for (enum call call = CALL_POLL; call <= CALL_PSELECT; call++) {
+                struct round round = kept_connection();
+                uint64_t end;
+
+                begin_to_wait(round.responder, call, round.fd, -1, -1);
+                is("kept-alive");
+                client_send(&(const struct bytes){.data = {FCGI_VERSION_1}}, 0, 1);
+                must(result(round.responder) == 1 && reply.data[0] == 1);
+                is("busy");
+                order.size = 1;
+                must(does(round.responder, CALL_READ, round.fd) == 1);
+                begin_to_wait(round.responder, call, round.fd, -1, -1);
+                is("busy"); /* half a header */
+                client_close();
+                must(result(round.responder) == 1 && reply.data[0] == 1);
+                close_and_accept(round.responder, round.fd);
+
+                round = kept_connection();
+                begin_to_wait(round.responder, call, round.fd, -1, 0);
+                must(result(round.responder) == 0 && reply.data[0] == 0);
+                is("busy"); /* it just had a look */
+                begin_to_wait(round.responder, call, round.fd, -1, 100);
+                is("kept-alive");
+                must(result(round.responder) == 0 && reply.data[0] == 0);
+                end = last_end();
+                begin_to_wait(round.responder, call, round.fd, -1, 100);
+                is("kept-alive");
+                must(result(round.responder) == 0);
+                must(last_end() == end);
+                begin_to_receive(round.responder, round.fd);
+                is("kept-alive");
+                request_comes(&round);
+                begin_to_wait(round.responder, call, round.fd, -1, -1);
+                is("kept-alive");
+                client_close();
+                must(result(round.responder) == 1 && reply.data[0] == 1);
+                close_and_accept(round.responder, round.fd);
+        }
+}
+
+/* The gate closes meanwhile: the connection can be read, and the read finds its end. */
+static void closing_waits(void)
+{
+        for (enum call call = CALL_POLL; call <= CALL_PSELECT; call++) {
+                struct round round = kept_connection();
+
+                begin_to_wait(round.responder, call, round.fd, -1, -1);
+                is("kept-alive");
+                gate_close(&gate, GATE_MASTER, 0);
+                must(result(round.responder) == 1 && reply.data[0] == 1);
+                is("kept-alive");
+                begin_to_wait(round.responder, call, round.fd, -1, -1);
+                must(result(round.responder) == 1 && reply.data[0] == 1);
+                order.size = chunk;
+                must(does(round.responder, CALL_RECV_DONTWAIT, round.fd) == 0);
+                must(does(round.responder, CALL_CLOSE, round.fd) == 0);
+                tell(round.responder, CALL_ACCEPT, server_listener);
+                is("waiting");
+                client_is_seen_off();
+                gate_open(&gate, GATE_MASTER);
+        }
+}
+
+/* Whoever waits for something else as well may have work that nobody sees: busy. */
+static void mixed_waits(void)
+{
+        for (enum call call = CALL_POLL; call <= CALL_EPOLL; call++) {
+                struct round round = kept_connection();
+                int ends[2];
+
+                must(does(round.responder, CALL_PIPE, -1) == 0);
+                memcpy(ends, reply.data, sizeof(ends));
+                begin_to_wait(round.responder, call, round.fd, ends[0], -1);
+                is("busy");
+                client_send(&(const struct bytes){.data = {FCGI_VERSION_1}}, 0, 1);
+                must(result(round.responder) == 1 && reply.data[0] == 1 && reply.data[1] == 0);
+                is("busy");
+                must(does(round.responder, CALL_CLOSE, ends[0]) == 0);
+                must(does(round.responder, CALL_CLOSE, ends[1]) == 0);
+                close_and_accept(round.responder, round.fd);
+        }
+}
+
+/* Servers that wait for a client by other means than accept. */
+static void waits_for_clients(void)
+{
+        const struct responder *responder = &responders[0];
+
+        for (enum call call = CALL_POLL; call <= CALL_PSELECT; call++) {
+                struct round round = kept_connection();
+                uint64_t end;
+
+                must(does(responder, CALL_CLOSE, round.fd) == 0);
+                client_close();
+                is("busy");
+                begin_to_wait(responder, call, server_listener, -1, 0);
+                must(result(responder) == 0);
+                is("busy");
+                begin_to_wait(responder, call, server_listener, -1, 100);
+                is("waiting");
+                must(result(responder) == 0);
+                end = last_end();
+                begin_to_wait(responder, call, server_listener, -1, -1);
+                is("waiting");
+                must(last_end() == end);
+                client_connect();
+                must(result(responder) == 1 && reply.data[0] == 1);
+                is("waiting"); /* it has not accepted */
+                round.fd = (int)does(responder, CALL_ACCEPT, server_listener);
+                is("busy");
+                close_and_accept(responder, round.fd);
+        }
+}
+
+/* The same while another thread has the connection. */
+static void waits_left_behind(void)
+{
+        const struct responder *thread;
+        struct round round = kept_connection();
+
+        round.responder = thread = another_thread();
+        begin_to_wait(&responders[0], CALL_SELECT, server_listener, -1, -1);
+        is("busy");
+        begin_to_receive(thread, round.fd);
+        is("kept-alive");
+        client_close();
+        must(result(thread) == 0);
+        must(does(thread, CALL_CLOSE, round.fd) == 0);
+        is("");
+        client_connect();
+        must(result(&responders[0]) == 1);
+        tell(&responders[0], CALL_ACCEPT, server_listener);
+        must(result(&responders[0]) >= 0);
+        is("busy");
+}
+
 /* The client goes away at each point. */
 static void vanish(void)
 {
@@ -1163,6 +1313,7 @@ int main(int argc, char *argv[])
             {"closing", closing},
             {"closing-left-behind", closing_left_behind},
             {"closing-too-late", closing_too_late},
+            {"closing-waits", closing_waits},
             {"copies", copies},
             {"ended-twice", ended_twice},
             {"every-call", every_call},
@@ -1170,6 +1321,7 @@ int main(int argc, char *argv[])
             {"handed-out", handed_out},
             {"left-behind", left_behind},
             {"many", many},
+            {"mixed-waits", mixed_waits},
             {"no-wait", no_wait},
             {"peek", peek},
             {"reset", reset},
@@ -1178,6 +1330,9 @@ int main(int argc, char *argv[])
             {"unseen-calls", unseen_calls},
             {"unseen-content", unseen_content},
             {"vanish", vanish},
+            {"waits", waits},
+            {"waits-for-clients", waits_for_clients},
+            {"waits-left-behind", waits_left_behind},
         };
         size_t i = 0;
         int status;

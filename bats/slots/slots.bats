@@ -46,6 +46,12 @@ slots_musl() {
 @test "the gate closes between two requests" { slots closing; }
 @test "the gate closes between two requests, with musl" { slots_musl closing; }
 @test "the gate closes just when the next request comes" { slots closing-too-late; }
+@test "poll and select between two requests" { slots waits; }
+@test "poll and select between two requests, with musl" { slots_musl waits; }
+@test "the gate closes during poll and select" { slots closing-waits; }
+@test "a wait for several things errs to busy" { slots mixed-waits; }
+@test "poll and select for the next client" { slots waits-for-clients; }
+@test "poll and select for the next client while another thread works" { slots waits-left-behind; }
 @test "a connection under other numbers" { slots copies; }
 @test "a connection that is closed unseen" { slots closed-unseen; }
 @test "a connection of another thread's" { slots left-behind; }
