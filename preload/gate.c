@@ -44,8 +44,10 @@ void gate_reset(struct gate *gate)
         struct gate_page *page = gate->page;
         uint32_t used = slots_used(page);
 
-        for (uint32_t i = 0; i < used; i++)
+        for (uint32_t i = 0; i < used; i++) {
                 gate_set_state(&page->slots[i], GATE_FREE);
+                atomic_store(&page->slots[i].dismissed, 0);
+        }
         atomic_store(&page->master, 0);
         atomic_store(&page->ready_usec, 0);
         gate_open(gate, GATE_WATCHDOG);
@@ -185,7 +187,8 @@ bool gate_dismiss(struct gate_slot *slot)
 {
         uint32_t state;
 
-        atomic_store(&slot->dismissed, 1);
+        /* The pid: the next owner of the slot is somebody else, whenever it comes. */
+        atomic_store(&slot->dismissed, gate_pid(slot));
         state = gate_state(slot);
         if (!is_in_request(state) && state != GATE_KEPT_ALIVE)
                 return true;
@@ -243,7 +246,6 @@ struct gate_slot *gate_claim(struct gate *gate, uint32_t pid)
                 if (!atomic_compare_exchange_strong(
                         &slot->owner, &nobody, (uint64_t)pid << GATE_PID_SHIFT | GATE_STARTING))
                         continue;
-                atomic_store(&slot->dismissed, 0);
                 used = atomic_load(&page->slots_used);
                 while (used < i + 1 &&
                        !atomic_compare_exchange_weak(&page->slots_used, &used, i + 1))
@@ -262,8 +264,11 @@ void gate_free(struct gate *gate, uint32_t pid)
                 struct gate_slot *slot = &page->slots[i];
                 uint64_t owner = atomic_load(&slot->owner);
 
+                if (owner >> GATE_PID_SHIFT != pid)
+                        continue;
                 /* If it fails, somebody else has freed it: the dead write nothing. */
-                if (owner >> GATE_PID_SHIFT == pid)
-                        (void)atomic_compare_exchange_strong(&slot->owner, &owner, 0);
+                (void)atomic_compare_exchange_strong(&slot->owner, &owner, 0);
+                /* This pid may come again. */
+                (void)atomic_compare_exchange_strong(&slot->dismissed, &(uint32_t){pid}, 0);
         }
 }

@@ -66,7 +66,7 @@ struct gate_slot {
          */
         _Atomic uint64_t owner;
         _Atomic uint32_t word;          /* futex: counts what a parked worker must wake up for */
-        _Atomic uint32_t dismissed;     /* not 0: the gate is closed for this worker alone */
+        _Atomic uint32_t dismissed;     /* the gate is closed for the worker with this pid alone */
         _Atomic uint64_t requests;      /* begun in this slot, also by its earlier owners */
         _Atomic uint64_t last_end_usec; /* CLOCK_MONOTONIC when the last request ended here */
         uint64_t padding[4];
@@ -200,12 +200,6 @@ struct gate_slot *gate_claim(struct gate *gate, uint32_t pid);
  * so at the same time. */
 void gate_free(struct gate *gate, uint32_t pid);
 
-/* True for a worker that may not accept: the gate is closed, or it is dismissed. */
-static inline bool gate_is_closed_for(struct gate *gate, const struct gate_slot *slot)
-{
-        return gate_is_closed(gate) || atomic_load(&slot->dismissed);
-}
-
 #define GATE_PID_SHIFT 32
 
 /* A slot's enum gate_state, or whatever an untrusted page says. */
@@ -219,6 +213,20 @@ static inline uint32_t gate_pid(const struct gate_slot *slot)
 {
         return (uint32_t)(atomic_load_explicit(&slot->owner, memory_order_seq_cst) >>
                           GATE_PID_SHIFT);
+}
+
+/* True for a worker that is to go, see gate_dismiss(). */
+static inline bool gate_is_dismissed(const struct gate_slot *slot)
+{
+        uint32_t pid = atomic_load(&slot->dismissed);
+
+        return pid != 0 && pid == gate_pid(slot);
+}
+
+/* True for a worker that may not accept: the gate is closed, or it is dismissed. */
+static inline bool gate_is_closed_for(struct gate *gate, const struct gate_slot *slot)
+{
+        return gate_is_closed(gate) || gate_is_dismissed(slot);
 }
 
 /*

@@ -156,7 +156,7 @@ static long park(const struct listener *listener)
         for (;;) {
                 uint32_t word = atomic_load(&slot->word);
                 uint64_t until =
-                    atomic_load(&slot->dismissed) ? GATE_INFINITY : gate_closed_until(&shim.gate);
+                    gate_is_dismissed(slot) ? GATE_INFINITY : gate_closed_until(&shim.gate);
                 /* Absolute, and only a lease has an end: whoever else opens the gate wakes us. */
                 struct timespec lapse = {.tv_sec = (time_t)(until / 1000000),
                                          .tv_nsec = (long)(until % 1000000 * 1000)};

@@ -234,6 +234,9 @@ static void dismissal(void)
         must(!gate_slot_of(gate.page, 7));
         must(gate_claim(&gate, 9) == slot);
         must(!gate_is_closed_for(&gate, slot));
+        gate_free(&gate, 9);
+        must(gate_claim(&gate, 7) == slot); /* a pid that comes again */
+        must(!gate_is_closed_for(&gate, slot));
 }
 
 /* A watchdog that died while it held the gate holds it no longer than its lease. */

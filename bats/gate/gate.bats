@@ -14,7 +14,7 @@ check() {
   local kind
   for kind in '' -asan -tsan; do
     # The thread sanitizer knows only some layouts of memory: no random one.
-    run setarch -R timeout 60 "$build/test/gate-test$kind" "$1"
+    run setarch -R timeout 180 "$build/test/gate-test$kind" "$1"
     is "$status $output" '0 ' "$1$kind"
   done
 }
