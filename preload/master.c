@@ -295,12 +295,16 @@ long master_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *e
         return r;
 }
 
-/* True if this signal of php-fpm's is for a worker that it takes for idle, of which it has too
- * many. */
+/*
+ * True if this signal of php-fpm's is for a worker that it takes for idle, of which it has too
+ * many; also while a stop waits for those that are not idle. Once that was passed on, all are to
+ * go.
+ */
 static bool is_for_idle_worker(pid_t pid, int number)
 {
         return (number == SIGQUIT || number == SIGKILL) && pid > 0 && shim.role == SHIM_SERVER &&
-               shim_role() == SHIM_SERVER && !(atomic_load(&shim.gate.page->closed) & GATE_MASTER);
+               shim_role() == SHIM_SERVER &&
+               (shim.hold.draining || !(atomic_load(&shim.gate.page->closed) & GATE_MASTER));
 }
 
 long master_kill(pid_t pid, int number)

@@ -122,6 +122,22 @@ for_the_next_run() {
   wait "$client"
 }
 
+@test "php-fpm's idle maintenance does not cut it off while a stop waits" {
+  local silent taken
+  configure www "$www" 'pm = ondemand' 'pm.process_idle_timeout = 1s'
+  serve
+  nap_begin running 4.5
+  running=$client
+  taken=$(accepted)
+  start silent "$fastcgi" --pause=4 "$www" "$hello"
+  silent=$pid
+  wait_for is_taken "$taken"
+  end QUIT
+  is "$status" 0
+  wait "$running"
+  wait "$silent"
+}
+
 # Sockets that workers have: the listener, and a connection that was accepted.
 accepted() {
   local worker
