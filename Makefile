@@ -4,6 +4,7 @@
 #   make check          sets up all it needs (as root) and passes the tests
 #   make fuzz           looks for streams that FastCGI framing takes for something else; FUZZ_SECONDS=
 #   make demo           sets up all it needs (as root) and shows the main job
+#   make soak           drives php-fpm at the moment of its idle exit for half an hour (as root)
 #   make bench          sets up all it needs (as root) and measures the request path
 #   make install        DESTDIR= PREFIX=
 #   make uninstall      removes exactly that
@@ -77,6 +78,9 @@ check:
 
 demo:
 	bats/demo
+
+soak:
+	bats/soak/soak
 
 bench:
 	bats/bench

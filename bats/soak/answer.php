@@ -11,5 +11,5 @@ echo $_GET['token'], "\n", file_get_contents('php://input');
 if ($_GET['late']) {
     fastcgi_finish_request();
     usleep((int)$_GET['late']);
-    file_put_contents($_SERVER['LATE'], 'x', FILE_APPEND);
+    file_put_contents($_SERVER['LATE'] ?? __DIR__ . '/late', 'x', FILE_APPEND);
 }

@@ -17,7 +17,7 @@
 #define NSEC_PER_MSEC     UINT64_C(1000000)
 #define NSEC_PER_SEC      UINT64_C(1000000000)
 
-#define CLIENT_BODY_MAX   (256U * 1024U)
+#define CLIENT_BODY_MAX   262144U /* bytes */
 #define CLIENT_SERVER_MAX 64U
 
 enum outcome {

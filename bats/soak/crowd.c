@@ -15,10 +15,12 @@
 /* How far from the idle exit an aimed request is, at most: in the wide and in the narrow kind. */
 #define WIDE   (5 * NSEC_PER_MSEC)
 #define NARROW (NSEC_PER_MSEC / 2)
-/* How much one answer teaches about the moment of the idle exit. */
+/* How much one answer teaches about the moment of the idle exit, at least. */
 #define LESSON ((int64_t)(NSEC_PER_MSEC / 10))
-/* How far the idle exit is believed to be from the idle span, at most. */
-#define LEARNED_MAX ((int64_t)(20 * NSEC_PER_MSEC))
+/* The idle exit is believed to come after so many idle spans, at most. */
+#define LEARNED_MAX 10
+/* An answer that took this part of the time after which a request hangs is told, too. */
+#define SLOW 8
 
 static uint64_t below(struct crowd *crowd, uint64_t limit)
 {
@@ -43,6 +45,7 @@ static struct request choose(struct crowd *crowd)
             .keep = percent(crowd, crowd->keep),
             .flush = crowd->plan->flush,
         };
+        uint64_t limit;
 
         switch (below(crowd, 32)) {
         case 0: /* a slow script, which has begun its answer */
@@ -52,8 +55,9 @@ static struct request choose(struct crowd *crowd)
         case 1: /* a slow script */
                 request.sleep_usec = (uint32_t)below(crowd, 20000);
                 break;
-        case 2: /* work after the answer */
-                request.late_usec = 1 + (uint32_t)below(crowd, 20000);
+        case 2: /* work after the answer, also for longer than the idle span */
+                limit = percent(crowd, 75) ? 20000 : 3 * crowd->plan->idle / NSEC_PER_USEC;
+                request.late_usec = 1 + (uint32_t)below(crowd, limit);
                 break;
         case 3: /* a client that connects and sends later */
                 request.pause_usec = (uint32_t)below(crowd, 20000);
@@ -84,18 +88,17 @@ static struct request choose(struct crowd *crowd)
 
 static uint64_t aimed_at(struct crowd *crowd)
 {
-        const uint64_t idle = crowd->plan->idle;
+        const uint64_t exit = crowd->last_end + (uint64_t)crowd->learned;
 
         switch (below(crowd, 8)) {
         case 0: /* anywhere */
-                return crowd->last_end + below(crowd, 2 * idle);
+                return crowd->last_end + below(crowd, 2 * (uint64_t)crowd->learned);
         case 1:
         case 2:
-        case 3: /* around the span */
-                return crowd->last_end + idle - WIDE + below(crowd, 2 * WIDE);
-        default: /* close to where the idle exit seems to be */
-                return crowd->last_end + (uint64_t)crowd->learned - NARROW +
-                       below(crowd, 2 * NARROW);
+        case 3:
+                return exit - WIDE + below(crowd, 2 * WIDE);
+        default:
+                return exit - NARROW + below(crowd, 2 * NARROW);
         }
 }
 
@@ -157,7 +160,7 @@ static void note_loss(struct crowd *crowd, const struct client *client, uint64_t
         crowd->n_losses++;
 }
 
-static void tell_loss(const struct crowd *crowd, unsigned i, enum outcome outcome)
+static void tell(const struct crowd *crowd, unsigned i, enum outcome outcome)
 {
         const struct client *client = &crowd->clients[i];
         const struct request *request = &client->request;
@@ -184,16 +187,21 @@ static void tell_loss(const struct crowd *crowd, unsigned i, enum outcome outcom
         funlockfile(out);
 }
 
-/* The first of a phase came too late if it met a new server, and too early if not. */
+/*
+ * The first of a phase came too late if it met a new server, and too early if not. The idle exit
+ * seems to be between; lessons that all point to one side are taken in larger and larger steps.
+ */
 static void learn(struct crowd *crowd, bool too_late)
 {
-        const int64_t idle = (int64_t)crowd->plan->idle;
+        const int64_t least = (int64_t)WIDE;
 
-        crowd->learned += too_late ? -LESSON : LESSON;
-        if (crowd->learned < idle - LEARNED_MAX)
-                crowd->learned = idle - LEARNED_MAX;
-        if (crowd->learned > idle + LEARNED_MAX)
-                crowd->learned = idle + LEARNED_MAX;
+        if ((crowd->step < 0) == too_late)
+                crowd->step += crowd->step / 2;
+        else
+                crowd->step = too_late ? -LESSON : LESSON;
+        crowd->learned += crowd->step;
+        if (crowd->learned < least || crowd->learned > crowd->learned_max)
+                crowd->learned = crowd->learned < least ? least : crowd->learned_max;
 }
 
 static void meet_server(struct crowd *crowd, const struct server *server)
@@ -221,13 +229,15 @@ static void request_ended(struct crowd *crowd, unsigned i, enum outcome outcome)
         if (outcome != ANSWERED) {
                 if (outcome != HANG)
                         note_loss(crowd, client, now);
-                tell_loss(crowd, i, outcome);
+                tell(crowd, i, outcome);
         } else {
                 meet_server(crowd, &client->server);
                 atomic_fetch_add(&crowd->count.late, client->request.late_usec > 0);
                 atomic_fetch_add(&crowd->count.reused, client->reused);
                 if (now - client->began > atomic_load(&crowd->count.slowest))
                         atomic_store(&crowd->count.slowest, now - client->began);
+                if (now - client->began > crowd->plan->timeout / SLOW)
+                        tell(crowd, i, outcome);
         }
         crowd->last_end = now;
         crowd->next[i] = now + below(crowd, 2 * crowd->pause);
@@ -338,6 +348,8 @@ static void *run(void *argument)
 void crowd_start(struct crowd *crowd)
 {
         crowd->learned = (int64_t)crowd->plan->idle;
+        crowd->learned_max = LEARNED_MAX * crowd->learned;
+        crowd->step = LESSON;
         for (unsigned i = 0; i < crowd->n_clients; i++)
                 client_init(&crowd->clients[i], crowd->protocol, crowd->plan->timeout);
         if (pthread_create(&crowd->thread, NULL, run, crowd) != 0) {

@@ -70,6 +70,8 @@ struct crowd {
         uint64_t pause;                   /* between two requests of a burst */
         uint64_t last_end;                /* of a request */
         int64_t learned;                  /* from the last end to the idle exit, as it seems */
+        int64_t learned_max;
+        int64_t step; /* of the last lesson */
         bool first_of_phase;
         bool stopped; /* by stop_signal, in this phase */
         struct server server;

@@ -18,8 +18,8 @@
 
 struct kill {
         const struct crowd *crowd;
-        int worker;
         uint64_t time;
+        int worker;
         bool used; /* explains a loss */
 };
 
