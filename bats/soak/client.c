@@ -113,6 +113,8 @@ static int connect_to(const struct address *address)
 
 void client_begin(struct client *client, const struct request *request)
 {
+        client->before = client->request;
+        client->worker_before = client->server.worker;
         client->request = *request;
         client->began = now_nsec();
         client->in_size = client->answer_size = client->received = 0;
@@ -201,7 +203,8 @@ static bool finish(struct client *client, enum outcome outcome, bool again,
         if (outcome == ANSWERED && (!rest || client->server.worker <= 0 ||
                                     !client->server.name[0] || !is_right(client, rest)))
                 outcome = WRONG;
-        if (outcome != ANSWERED || !again)
+        /* Nor does nginx keep a connection whose request was answered before it was sent. */
+        if (outcome != ANSWERED || !again || client->sent < client->out_size)
                 disconnect(client);
         client->state = RESTING;
         *ret_outcome = outcome;

@@ -72,7 +72,9 @@ struct client {
         uint64_t timeout; /* after so many nanoseconds, a request hangs */
         uint64_t began;   /* CLOCK_MONOTONIC, in nanoseconds */
         uint64_t pause_end;
-        bool reused; /* on a connection that was kept */
+        bool reused;           /* on a connection that was kept */
+        struct request before; /* the one before on this connection, if it is reused ... */
+        int worker_before;     /* ... and who answered it */
         struct server server;
         uint8_t *out; /* the request */
         size_t out_size, sent;

@@ -183,6 +183,11 @@ static void tell(const struct crowd *crowd, unsigned i, enum outcome outcome)
                 (double)(int64_t)(client->began - crowd->last_end) / 1e6, client->server.worker,
                 request->token, request->body_size, request->sleep_usec, request->late_usec,
                 request->pause_usec, request->pause_at);
+        if (client->reused)
+                fprintf(
+                    out, "        before, by worker %d: body %u sleep %u late %u pause %u at %u\n",
+                    client->worker_before, client->before.body_size, client->before.sleep_usec,
+                    client->before.late_usec, client->before.pause_usec, client->before.pause_at);
         (void)fflush(out);
         funlockfile(out);
 }
@@ -249,6 +254,7 @@ static void request_ended(struct crowd *crowd, unsigned i, enum outcome outcome)
 static void begin_due(struct crowd *crowd, uint64_t now)
 {
         for (unsigned i = 0; i < crowd->n_clients; i++) {
+                enum outcome outcome;
                 struct request request;
 
                 if (!crowd->todo[i] || crowd->clients[i].state != RESTING || crowd->next[i] > now)
@@ -256,6 +262,9 @@ static void begin_due(struct crowd *crowd, uint64_t now)
                 crowd->todo[i]--;
                 request = choose(crowd);
                 client_begin(&crowd->clients[i], &request);
+                /* At once: a kept connection that was open a moment ago may not be any more. */
+                if (client_go_on(&crowd->clients[i], POLLOUT, &outcome))
+                        request_ended(crowd, i, outcome);
         }
 }
 

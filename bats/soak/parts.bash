@@ -153,6 +153,7 @@ short_of_memory() {
   php_fpm_of_soak=/usr/sbin/php-fpm
   beside="$hog memory $1 $2/file"
   drive 'idle exit, and the host is short of memory' "--seconds=$1" "${@:3}"
+  grep -q killed "$hammer_log/beside" || fail "there was memory enough for all"
 }
 
 behind_nginx() {
