@@ -358,6 +358,8 @@ static void did_write(struct connection *connection, const struct record_news *n
                                                       active > ended ? active - ended : 0))
                 ;
         shim.recycling.answers += news->ended;
+        if (news->ended)
+                goodbye_did_answer(connection);
 }
 
 void connection_did_write(struct connection *connection, const struct iovec *vector, size_t size)

@@ -43,6 +43,12 @@ void goodbye_did_begin(struct connection *connection, unsigned id)
                                   id == (uint16_t)(2 * connection->requests + 1);
 }
 
+void goodbye_did_answer(struct connection *connection)
+{
+        if (!gate_is_closed(&shim.gate))
+                connection->went_on = 0;
+}
+
 /* HAProxy numbers the requests of a connection 1, 3, 5 and so on; others call each of them 1, or as
  * chance has it. */
 static bool is_haproxy(const struct connection *connection)

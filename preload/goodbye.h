@@ -45,3 +45,6 @@ bool goodbye_finish(int fd, struct connection *connection);
 
 /* A request has begun. id: its own, or 0 if there are several. */
 void goodbye_did_begin(struct connection *connection, unsigned id);
+
+/* An answer has ended. With the gate open, patience with who goes on begins anew. */
+void goodbye_did_answer(struct connection *connection);

@@ -58,14 +58,20 @@ idle() {
   stopped 'end 0' "$goodbye" 'end 0' "$goodbye"
 }
 
-@test "a request that has crossed the goodbye of an idle exit is served, and told again at the next" {
+@test "requests that crossed the goodbyes of idle exits are served, and told again at the next" {
+  # Each of them keeps the server awake. A client that has done so may do so at any later exit.
+  local n steps=() lines=()
   end QUIT
   serve --exit-idle-time=1s
-  keep "$www" request:1:s=0 answer "$(here)" record "request:1:$long" answer record
-  ended
+  for n in 1 2 3; do
+    steps+=(record "request:1:$long" answer)
+    lines+=("$goodbye" 'end 0')
+  done
+  keep "$www" request:1:s=0 answer "$(here)" "${steps[@]}" record
+  ended 20
   is "$status" 0
   wait "$client"
-  is "$(cat "$dir/kept.log")" "$(printf '%s\n' 'end 0' "$goodbye" 'end 0' "$goodbye")"
+  is "$(cat "$dir/kept.log")" "$(printf '%s\n' 'end 0' "${lines[@]}" "$goodbye")"
 }
 
 @test "the first goodbye is in one piece with the answer" {
