@@ -236,7 +236,7 @@ long connection_poll(struct connection *connection, struct pollfd *client, struc
         long r;
 
         if (connection->finished || (ahead && read_ahead_peek(MSG_DONTWAIT) > 0)) {
-                client->revents = client->events & (POLLIN | POLLRDNORM);
+                client->revents = (short)(client->events & (POLLIN | POLLRDNORM));
                 return 1;
         }
         if (waits && is_between_requests(connection))

@@ -207,8 +207,8 @@ static void dismissed(void)
                 join(threads[i]);
 }
 
-/* Who may be dismissed, and that a new worker is not. */
-static void dismissal(void)
+/* Who may be dismissed. */
+static void dismissal_of(struct gate_slot *slot)
 {
         static const struct {
                 enum gate_state state;
@@ -217,10 +217,7 @@ static void dismissal(void)
             {GATE_STARTING, true}, {GATE_WAITING, true},     {GATE_ACCEPTING, false},
             {GATE_BUSY, false},    {GATE_KEPT_ALIVE, false}, {GATE_PARKED, true},
         };
-        struct gate_slot *slot = gate_claim(&gate, 7);
 
-        must(gate_slot_of(gate.page, 7) == slot);
-        must(!gate_slot_of(gate.page, 8));
         for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
                 uint32_t word = atomic_load(&slot->word);
 
@@ -230,6 +227,16 @@ static void dismissal(void)
                 must(!gate_is_closed(&gate));
                 must((atomic_load(&slot->word) != word) == !table[i].may_go);
         }
+}
+
+/* Only workers with a slot may be dismissed, and a new one in that slot is not. */
+static void dismissal(void)
+{
+        struct gate_slot *slot = gate_claim(&gate, 7);
+
+        must(gate_slot_of(gate.page, 7) == slot);
+        must(!gate_slot_of(gate.page, 8));
+        dismissal_of(slot);
         gate_free(&gate, 7);
         must(!gate_slot_of(gate.page, 7));
         must(gate_claim(&gate, 9) == slot);

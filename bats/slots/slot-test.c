@@ -1150,46 +1150,56 @@ static void begin_to_wait(const struct responder *responder, enum call call, int
         tell(responder, call, -1);
 }
 
+static void wait_without_limit(enum call call)
+{
+        struct round round = kept_connection();
+
+        begin_to_wait(round.responder, call, round.fd, -1, -1);
+        is("kept-alive");
+        client_send(&(const struct bytes){.data = {FCGI_VERSION_1}}, 0, 1);
+        must(result(round.responder) == 1 && reply.data[0] == 1);
+        is("busy");
+        order.size = 1;
+        must(does(round.responder, CALL_READ, round.fd) == 1);
+        begin_to_wait(round.responder, call, round.fd, -1, -1);
+        is("busy"); /* half a header */
+        client_close();
+        must(result(round.responder) == 1 && reply.data[0] == 1);
+        close_and_accept(round.responder, round.fd);
+}
+
+static void wait_with_limit(enum call call)
+{
+        struct round round = kept_connection();
+        uint64_t end;
+
+        begin_to_wait(round.responder, call, round.fd, -1, 0);
+        must(result(round.responder) == 0 && reply.data[0] == 0);
+        is("busy"); /* it just had a look */
+        begin_to_wait(round.responder, call, round.fd, -1, 100);
+        is("kept-alive");
+        must(result(round.responder) == 0 && reply.data[0] == 0);
+        end = last_end();
+        begin_to_wait(round.responder, call, round.fd, -1, 100);
+        is("kept-alive");
+        must(result(round.responder) == 0);
+        must(last_end() == end);
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive");
+        request_comes(&round);
+        begin_to_wait(round.responder, call, round.fd, -1, -1);
+        is("kept-alive");
+        client_close();
+        must(result(round.responder) == 1 && reply.data[0] == 1);
+        close_and_accept(round.responder, round.fd);
+}
+
 /* Servers that wait for the next request by other means than a read. */
 static void waits(void)
 {
         for (enum call call = CALL_POLL; call <= CALL_PSELECT; call++) {
-                struct round round = kept_connection();
-                uint64_t end;
-
-                begin_to_wait(round.responder, call, round.fd, -1, -1);
-                is("kept-alive");
-                client_send(&(const struct bytes){.data = {FCGI_VERSION_1}}, 0, 1);
-                must(result(round.responder) == 1 && reply.data[0] == 1);
-                is("busy");
-                order.size = 1;
-                must(does(round.responder, CALL_READ, round.fd) == 1);
-                begin_to_wait(round.responder, call, round.fd, -1, -1);
-                is("busy"); /* half a header */
-                client_close();
-                must(result(round.responder) == 1 && reply.data[0] == 1);
-                close_and_accept(round.responder, round.fd);
-
-                round = kept_connection();
-                begin_to_wait(round.responder, call, round.fd, -1, 0);
-                must(result(round.responder) == 0 && reply.data[0] == 0);
-                is("busy"); /* it just had a look */
-                begin_to_wait(round.responder, call, round.fd, -1, 100);
-                is("kept-alive");
-                must(result(round.responder) == 0 && reply.data[0] == 0);
-                end = last_end();
-                begin_to_wait(round.responder, call, round.fd, -1, 100);
-                is("kept-alive");
-                must(result(round.responder) == 0);
-                must(last_end() == end);
-                begin_to_receive(round.responder, round.fd);
-                is("kept-alive");
-                request_comes(&round);
-                begin_to_wait(round.responder, call, round.fd, -1, -1);
-                is("kept-alive");
-                client_close();
-                must(result(round.responder) == 1 && reply.data[0] == 1);
-                close_and_accept(round.responder, round.fd);
+                wait_without_limit(call);
+                wait_with_limit(call);
         }
 }
 
