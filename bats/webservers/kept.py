@@ -6,7 +6,7 @@ kept.py ADDRESS SCRIPT STEP...
 
   begin:ID[:QUERY]   POST "body" as request ID, but without the record that ends the body
   end:ID             that record
-  request:ID[:QUERY] both
+  request:ID[:QUERY] both at once
   answer             reads on until a request ends; prints "end STATUS"
   record             prints the next record, as "stderr 0" is one of no bytes, or "eof"
   rest               all of them
@@ -100,10 +100,11 @@ connection.settimeout(20)
 
 for step in steps:
     verb, *words = step.split(":", 2)
-    if verb in ("begin", "request"):
-        connection.sendall(begin(int(words[0]), words[1] if len(words) > 1 else ""))
-    if verb in ("end", "request"):
-        connection.sendall(record(STDIN, int(words[0]), b""))
+    if verb in ("begin", "end", "request"):
+        identity = int(words[0])
+        first = begin(identity, words[1] if len(words) > 1 else "")
+        last = record(STDIN, identity, b"")
+        connection.sendall({"begin": first, "end": last, "request": first + last}[verb])
     elif verb == "answer":
         answer()
     elif verb == "record":

@@ -194,8 +194,8 @@ posts_begin() {
   wait_for test -s "$dir/out/posts"
 }
 
-# posts_end: Sets $lost, the number of requests that were not answered. Fails if PHP code has not run
-# just the others, and each of them once.
+# posts_end: sets $lost, the number of requests that were not answered, and $in_vain, how many of
+# those PHP code has run. Fails if it has not run all others, each of them once.
 posts_end() {
   local answered
   touch "$dir/posts.end"
@@ -203,5 +203,8 @@ posts_end() {
   read -r answered lost < <(sed -n 's/^ok \([0-9]*\) lost \([0-9]*\) .*/\1 \2/p' "$dir/posts.log")
   [ "$answered" -gt 100 ] || fail "$(cat "$dir/posts.log")"
   is "$(sort "$dir/out/posts" | uniq -d)" '' "requests that were run twice"
-  is "$(wc -l <"$dir/out/posts") run" "$answered run" "$(cat "$dir/posts.log")"
+  in_vain=$(($(wc -l <"$dir/out/posts") - answered))
+  if [ "$in_vain" -lt 0 ] || [ "$in_vain" -gt "$lost" ]; then
+    fail "$in_vain more were run than answered" "$(cat "$dir/posts.log")"
+  fi
 }
