@@ -102,9 +102,9 @@ matches() {
 
 # --- waiting -------------------------------------------------------------------------------------
 
-# wait_for [-t SECONDS] COMMAND...: until the command succeeds, 10 s at most. Never sleep instead.
+# wait_for [-t SECONDS] COMMAND...: until the command succeeds, 30 s at most. Never sleep instead.
 wait_for() {
-  local seconds=10 end
+  local seconds=30 end
   if [ "$1" = -t ]; then
     seconds=$2
     shift 2
