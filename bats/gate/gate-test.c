@@ -25,7 +25,7 @@
 
 #define WORKERS       8U
 #define CLOSINGS      300U /* of 'hammer' */
-#define DISMISSALS    100U
+#define DISMISSALS    40U
 #define STORMS        20000U
 #define REQUESTS      10000000U
 #define DEATHS        300000U
@@ -181,6 +181,7 @@ static void one_dismissal(size_t w)
 
         while (!slot || !gate_dismiss(slot)) {
                 must(gate_now_usec() < deadline);
+                (void)sched_yield();
                 slot = gate_slot_of(gate.page, (uint32_t)w + 1);
                 must(!slot || !atomic_load(&slot->dismissed));
         }
@@ -189,8 +190,10 @@ static void one_dismissal(size_t w)
         must(before == --held[w].served);
         /* Nobody is asked to come back but here. */
         atomic_store(&slot->dismissed, 0);
-        while (atomic_load(&slot->requests) == before)
+        while (atomic_load(&slot->requests) == before) {
                 must(gate_now_usec() < deadline);
+                (void)sched_yield();
+        }
 }
 
 static void dismissed(void)
