@@ -68,14 +68,36 @@ static bool is_function(const struct raw_sigaction *action)
         return action->handler != SIG_DFL && action->handler != SIG_IGN;
 }
 
+/*
+ * Workers whose master has no idea that it ends. All of them are at the gate, which stays closed:
+ * left behind, they would be told of connections that are the next run's. The master is to see
+ * nothing of it: fcgiwrap's handler of SIGCHLD does not return before the last of them is dead.
+ */
+static void end_workers(void)
+{
+        const uint64_t all_signals = UINT64_MAX;
+        const struct gate_page *page = shim.gate.page;
+
+        if (shim_role() != SHIM_SERVER)
+                return;
+        (void)raw4(rt_sigprocmask, SIG_BLOCK, &all_signals, NULL, sizeof(all_signals));
+        for (uint32_t i = 0; i < atomic_load(&page->slots_used) && i < GATE_SLOTS_MAX; i++) {
+                uint32_t pid = gate_pid(&page->slots[i]);
+
+                if (pid && pid != raw_getpid())
+                        (void)raw2(kill, pid, SIGTERM);
+        }
+}
+
 /* The server's own handler, or what a server without one is to do once it is drained. */
 static void pass_on(int number, siginfo_t *info, void *context)
 {
         const struct raw_sigaction *action = &shim.hold.signals[held_index(number)].action;
 
-        if (!is_function(action))
+        if (!is_function(action)) {
+                end_workers();
                 (void)raw1(exit_group, 0);
-        else if (action->flags & SA_SIGINFO)
+        } else if (action->flags & SA_SIGINFO)
                 action->handler_with_info(number, info, context);
         else
                 action->handler(number);
