@@ -132,6 +132,7 @@ static void did_open(struct gate *gate)
 {
         gate_settle_closing(gate);
         wake_parked(gate->page);
+        gate_wake_waiting(gate); /* whatever has become of those who were told of the queue */
 }
 
 void gate_open(struct gate *gate, enum gate_closer closer)

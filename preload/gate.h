@@ -148,7 +148,7 @@ bool gate_become_ready(struct gate_page *page);
  */
 void gate_close(struct gate *gate, enum gate_closer closer, uint64_t lease_usec);
 
-/* Takes one closer's closing back; wakes who is parked if that was the last. Signal-safe. */
+/* Takes one closer's closing back; wakes everybody if that was the last. Async-signal-safe. */
 void gate_open(struct gate *gate, enum gate_closer closer);
 
 /*
