@@ -7,7 +7,8 @@
  * The one rule everything rests on: a worker writes its state and then reads the gate; whoever
  * closes the gate writes it and then reads all states. Both are sequentially consistent, so the
  * second of the two sees the first: no connection is taken by a worker that the closer believes
- * to be quiet.
+ * to be quiet. gate.pml is the whole protocol as a model, in which every order of its steps is
+ * tried: who changes it here, in worker.c, master.c or watchdog.c changes it there as well.
  *
  * The page is a memfd sealed in size (F_SEAL_SHRINK | F_SEAL_GROW). A process that did not write
  * it itself trusts nothing in it: counts are clamped by the functions here, and the pids in it are

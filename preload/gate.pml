@@ -3,42 +3,44 @@
  * The protocol of the gate (gate.h) as a model for Spin, which tries every order in which workers,
  * master, watchdog and clients can take their steps. bats/model runs it:
  *
- *      spin -a -DLOOKS=1 gate.pml && cc -DSAFETY -DNOREDUCE -o pan pan.c && ./pan -E
+ *      spin -a -DLOOKS=1 gate.pml && cc -DNP -DNOREDUCE -o pan pan.c && ./pan -l -E
  *
  * What holds in every order:
  *  - no stop, reload or idle exit, and no dismissal of a worker, kills a worker that has a
  *    connection with a request (request_cut), and none takes a connection once the server is being
  *    killed (accepted_late);
- *  - a client on a kept-alive connection that closes it when told goodbye writes no request into one
+ *  - a client that closes its kept-alive connection when told goodbye writes no request into one
  *    that was hung up (request_lost);
- *  - the watchdog only stops a server without work and without queue (stopped_busy);
- *  - everything comes to an end (timeout, in quiescence()), and then the server was stopped, or the
- *    gate is open (stays_closed), every connection was taken and every request answered
- *    (stranded), and every slot belongs to a living worker (slot_lost). What is in the queue of a
- *    stopped server waits for the next one: it is where this model begins.
- * What a worker loses when it is killed with SIGKILL is the connection that it has, nothing else.
+ *  - the watchdog only stops a server without work and without queue (stopped_busy). That alone
+ *    loses nothing, as the master waits for requests and the queue is there for the next server;
+ *  - all comes to an end: no cycle (pan -l), and where nobody can do anything any more (timeout, in
+ *    quiescence()) the server was stopped, or the gate is open (stays_closed), every connection was
+ *    taken and every request answered (stranded), and every slot belongs to a living worker
+ *    (slot_lost). The queue of a stopped server is where the next one, and this model, begins.
+ * A worker that is killed with SIGKILL loses the connection that it has, and no other one.
  *
- * Each inline and each proctype has the name of the C function that it follows, or that function in
- * a comment beside it. A statement here is one access to what others see: one atomic operation on
- * the page, one system call. What a process does with its own variables belongs to the access
+ * Each inline and each proctype has the name of the C function that it follows, or that function is
+ * in a comment beside it. A statement here is one access to what others see: one atomic operation
+ * on the page, one system call. What a process does with its own variables belongs to the access
  * before or after it, in an atomic or d_step. Promela is sequentially consistent; so are the page's
- * atomic variables, all of them memory_order_seq_cst in C11, of which the compiler and the
- * processor then make the same. Compare-exchange in a loop is one step: the rounds that fail change
- * nothing.
+ * atomic variables, which are memory_order_seq_cst in C11. That compiler and processor keep to that
+ * is assumed. A loop around a compare-exchange is one step: rounds that fail change nothing.
  *
- * What is left out: limits (of a drain, and the 50 ms that a client has to react to a goodbye);
- * last_end_usec: the watchdog closes the gate, and opens it again, whenever it likes; the signal
- * handler in the middle of the master's own code, which is as if it came after that; a second thread
- * of a worker; more than two workers; pids that are used again.
+ * Left out: limits (of a drain, of the time in which a client reacts to a goodbye); last_end_usec
+ * (the watchdog closes the gate, and opens it again, whenever it likes); the signal handler in the
+ * middle of the master's own code, which is as if it came after that; a second thread of a worker;
+ * more than two workers; a pid that comes again. Not needed are wake_parked() at an opening, as a
+ * lease ends by itself, and a leaving worker's last look at the queue, as its death is told to the
+ * others: both save time.
  *
- * Sizes, 0 or 1 by default:  CLIENTS, REQUESTS (of a client, with KEEP_ALIVE), LOOKS (of the watchdog,
- *      after the last of which it is as good as dead), SIGNALS (to the master: to stop, with RELOAD
- *      to execute itself), KILLS (of workers, with SIGKILL), DISMISSALS (by php-fpm's idle
+ * Sizes, 0 or 1 by default: CLIENTS, REQUESTS (of a client, with KEEP_ALIVE), LOOKS (of the
+ *      watchdog, which is as good as dead after the last one), SIGNALS (to the master: to stop, or
+ *      with RELOAD to execute itself), KILLS (of workers, with SIGKILL), DISMISSALS (by php-fpm's idle
  *      maintenance), INTERRUPTS (of a worker's waiting, by a signal that has a handler)
- * Shapes:  COLD (workers are forked and claim their slots first), ONE_WORKER, ON_DEMAND (there is none
- *      at the beginning), KEEP_ALIVE (clients keep their connections), WATCHDOG_DIES (at any moment),
- *      FREE_DEAD_SLOTS (the watchdog frees slots, too)
- * Mistakes, each of which must be found: see bats/model/model.bats.
+ * Shapes: COLD (workers are forked and claim their slots first), ONE_WORKER, ON_DEMAND (none at the
+ *      beginning), KEEP_ALIVE (clients keep their connections), WATCHDOG_DIES (at any moment),
+ *      FREE_DEAD_SLOTS (the watchdog frees slots, too), OPENING_WAKES (see did_open())
+ * Mistakes, each of which is found: see bats/model/model.bats.
  */
 
 #ifndef CLIENTS
@@ -154,8 +156,7 @@ bool watchdog_dead;
 #define is_idle(w) (has[w] == NONE && !works[w])
 
 /* Each is asserted to be false. */
-bool request_cut, accepted_late, request_lost, stopped_busy, stays_closed, stranded, slot_lost,
-        polls_for_ever;
+bool request_cut, accepted_late, request_lost, stopped_busy, stays_closed, stranded, slot_lost;
 
 /* ---- gate.c ---------------------------------------------------------------------------------- */
 
@@ -206,18 +207,44 @@ inline wake_parked()
 
 inline gate_close(closer)
 {
+#ifdef CLOSES_UNSETTLED
+        do
+        :: atomic {
+                won = (closed == 0);
+                closed = closed | closer;
+                closed = (closer == GATE_WATCHDOG ->
+                        (closed & CLOSERS) | (lease << LEASE_SHIFT) : closed);
+                if
+                :: won -> won = false
+                :: else -> break
+                fi
+           }
+           settle_closing
+           break
+        od
+#else
         atomic {
                 closed = closed | closer;
                 closed = (closer == GATE_WATCHDOG ->
                         (closed & CLOSERS) | (lease << LEASE_SHIFT) : closed)
         }
         settle_closing
+#endif
 }
 
+/* It also tells all waiting workers of the queue. That is a net for what is not modelled here; but
+ * for OPENING_WAKES all must come right without it. */
 inline did_open()
 {
         settle_closing
+#ifdef OPENING_WAKES
+        gate_wake_waiting();
+#endif
+#ifdef NO_WAKE_PARKED
+        skip
+#else
         wake_parked()
+#endif
 }
 
 inline gate_open(closer)
@@ -379,9 +406,9 @@ inline gate_reset()
 /* ---- the kernel ------------------------------------------------------------------------------ */
 
 /*
- * A connection comes: the first of those that sleep, in the order of the socket's own list, is woken
- * (EPOLLEXCLUSIVE); who is before it in the list, and all if nobody sleeps, get it on their ready
- * list. Here nobody is before it: the fewer are told, the harder.
+ * A connection comes: the first of those that sleep, in the order of the socket's own list, is
+ * woken (EPOLLEXCLUSIVE); who is before it in the list, and all if nobody sleeps, get it on their
+ * ready list. Here nobody is before it: the fewer are told, the harder.
  */
 #define sleeps(w) (in_epoll[w] && !queue_ready[w] && !waking_ready[w])
 
@@ -572,34 +599,38 @@ inline hang_up()
         said_goodbye = false
 }
 
-/* Returns by 'break' when the client has sent something or closed; or it has hung up. */
+inline hang_up_unless_there_is()
+{
+        if
+        :: atomic { there_is_something -> break }
+        :: atomic { else -> hang_up(); break }
+        fi
+}
+
+/* Ends, by 'break', when the client has sent something or closed. */
 inline wait_for_request()
 {
         d_step { works[me] = false; state[slot] = GATE_KEPT_ALIVE } /* begin_wait() */
         do
         :: atomic { there_is_something -> break }
-#ifndef NOBODY_SETTLES
         :: closing ->
-#else
-        :: closing && closed != 0 -> /* else poll() comes back at once, for ever */
-#endif
                 gate_closed_until();
                 if
 #ifndef NO_GOODBYE
-                /* say_goodbye(): then the client has its time, in which it does the one or other. */
+                /* goodbye_see_off(): then the client has its time, and does something. */
+#ifdef GOODBYE_ONCE
+                :: atomic { until != 0 && said_goodbye -> until = 0 } hang_up_unless_there_is()
                 :: d_step { until != 0 && !said_goodbye ->
-                        until = 0;
-                        said_goodbye = true;
-                        goodbye[c] = true }
-                   atomic { there_is_something -> break }
-                :: atomic { until != 0 && said_goodbye -> until = 0 }
 #else
-                :: atomic { until != 0 -> until = 0 }
+                :: d_step { until != 0 ->
 #endif
-                   if
-                   :: atomic { there_is_something -> break }
-                   :: atomic { else -> hang_up(); break }
-                   fi
+                        until = 0;
+                        goodbye[c] = (goodbye[c] || !said_goodbye);
+                        said_goodbye = true }
+                   atomic { there_is_something -> break }
+#else
+                :: atomic { until != 0 -> until = 0 } hang_up_unless_there_is()
+#endif
                 :: atomic { until == 0 }
 #ifndef NOBODY_SETTLES
                    settle_closing
@@ -611,19 +642,20 @@ inline wait_for_request()
 inline serve()
 {
         do
-        :: d_step { sent[c] -> sent[c] = false }
+        :: d_step { sent[c] ->
+                sent[c] = false;
+#ifndef GOODBYE_ONCE
+                said_goodbye = false /* goodbye_did_begin() */
+#endif
+                }
            gate_closed_until();
-           atomic { /* connection_write() */
+           atomic { /* goodbye_write(): behind the answer, if the gate is closed */
                 answered[c] = true;
 #ifdef NO_GOODBYE
                 until = 0;
 #endif
                 goodbye[c] = (until != 0);
-#ifdef GOODBYE_ONCE
                 said_goodbye = (said_goodbye || until != 0);
-#else
-                said_goodbye = (until != 0);
-#endif
                 until = 0
            }
            wait_for_request();
@@ -745,7 +777,9 @@ active [CLIENTS] proctype client()
         :: d_step { requests > 0 && requests < REQUESTS -> requests = 0 }
         od;
         atomic { eof[c] = true; requests = 0; goodbye[c] = false }
-        atomic { connection[c] == CLOSED || connection[c] == RESET -> eof[c] = false; sent[c] = false }
+        atomic { connection[c] == CLOSED || connection[c] == RESET ->
+                eof[c] = false;
+                sent[c] = false }
 #endif
 }
 #undef c
@@ -816,7 +850,7 @@ inline drain()
  * would never come to rest: so there is one look at any time, and more when the drain may be over.
  */
 #define looks_idle(s) (!is_in_request(s) && state[s] != GATE_KEPT_ALIVE)
-#ifdef KEEP_ALIVE
+#if defined(KEEP_ALIVE) && !defined(CLOSES_UNSETTLED)
 #define time_to_look (look_again || !closing || (looks_idle(0) && looks_idle(1)))
 #else
 #define time_to_look (look_again || (looks_idle(0) && looks_idle(1)))
@@ -921,7 +955,7 @@ active proctype master()
                 drain()
         :: atomic { signals > 0 && !draining && !passed_on && !stopped -> signals-- }
         :: atomic { draining && time_to_look -> look_again = false }
-#if defined(KEEP_ALIVE) && !defined(DRAIN_CLOSES_ONCE)
+#ifdef KEEP_ALIVE
                 gate_close(GATE_MASTER);
 #endif
                 drain()
@@ -1092,12 +1126,7 @@ active proctype quiescence()
                         stranded = nempty(queue) || !is_done(0) || !is_done(CLIENTS - 1);
                         assert(!stranded);
                         slot_lost = is_lost(0) || is_lost(1);
-                        assert(!slot_lost);
-#ifdef KEEP_ALIVE
-                        polls_for_ever = closing && closed == 0 &&
-                                (state[0] == GATE_KEPT_ALIVE || state[1] == GATE_KEPT_ALIVE);
-                        assert(!polls_for_ever)
-#endif
+                        assert(!slot_lost)
                 fi
         }
 }
