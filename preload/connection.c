@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include "goodbye.h"
+#include "master.h"
 #include "raw.h"
 #include "read-ahead.h"
 #include "record.h"
@@ -77,6 +78,7 @@ static void end(struct connection *connection)
                 return;
         atomic_store(&slot->last_end_usec, gate_now_usec());
         gate_set_state(slot, GATE_FREE);
+        master_look_again();
 }
 
 /* Any descriptor that a connection has. */
@@ -152,7 +154,7 @@ static long wait_for_request(struct connection *connection, struct pollfd *clien
         begin_wait(connection, slot);
         for (;;) {
                 /* The kernel writes back what is left of the timeout. */
-                long r = raw5(ppoll, fds, 2, timeout, mask, 8);
+                long r = master_ppoll(fds, 2, timeout, mask);
 
                 client->revents = fds[0].revents;
                 if (r == 0 || r == -EINTR)
@@ -199,6 +201,7 @@ static bool read_waits(int fd, struct timespec *timeout, struct timespec **ret_t
 int connection_before_read(int fd, struct connection *connection, bool waits)
 {
         struct pollfd client = {.fd = fd, .events = POLLIN};
+        struct master_signals since;
         struct timespec timeout;
         struct timespec *limit;
         long r;
@@ -210,7 +213,10 @@ int connection_before_read(int fd, struct connection *connection, bool waits)
                 return 1;
         if (read_ahead_is_on(connection))
                 read_ahead_settle();
-        r = wait_for_request(connection, &client, limit, NULL);
+        do {
+                since = master_signals();
+                r = wait_for_request(connection, &client, limit, NULL);
+        } while (r == -EINTR && !limit && master_begins_anew(since));
         if (r > 0)
                 return !connection->finished;
         return r == 0 ? -EAGAIN : (int)r;
@@ -241,7 +247,7 @@ long connection_poll(struct connection *connection, struct pollfd *client, struc
         }
         if (waits && is_between_requests(connection))
                 return wait_for_request(connection, client, timeout, mask);
-        r = raw5(ppoll, client, 1, timeout, mask, 8);
+        r = master_ppoll(client, 1, timeout, mask);
         if (r > 0 && client->revents == POLLIN && ahead)
                 (void)read_ahead_peek(MSG_DONTWAIT);
         return r;

@@ -29,6 +29,7 @@ static void defer(int number, siginfo_t *info, void *context)
                 shim.deferred = number;
         else
                 die_of(number);
+        atomic_fetch_add(&shim.hold.held_back, 1);
         errno = saved_errno;
 }
 

@@ -225,6 +225,19 @@ enum gate_traffic gate_look(const struct gate_page *page, uint64_t *ret_last_end
         return traffic;
 }
 
+bool gate_is_alone(const struct gate_page *page, uint32_t pid)
+{
+        uint32_t used = slots_used(page);
+
+        for (uint32_t i = 0; i < used; i++) {
+                uint32_t owner = gate_pid(&page->slots[i]);
+
+                if (owner && owner != pid)
+                        return false;
+        }
+        return true;
+}
+
 uint64_t gate_requests(const struct gate_page *page)
 {
         uint32_t used = slots_used(page);

@@ -191,6 +191,9 @@ struct gate_slot *gate_slot_of(struct gate_page *page, uint32_t pid);
  */
 bool gate_dismiss(struct gate_slot *slot);
 
+/* True if no other process has a slot. */
+bool gate_is_alone(const struct gate_page *page, uint32_t pid);
+
 /* The number of requests begun since the page was set up. */
 uint64_t gate_requests(const struct gate_page *page);
 

@@ -10,6 +10,8 @@
 #include "raw.h"
 #include "shim.h"
 
+#define MASK_SIZE ((size_t)8)
+
 #ifndef SA_RESTORER
 #define SA_RESTORER 0x04000000
 #endif
@@ -94,6 +96,7 @@ static void pass_on(int number, siginfo_t *info, void *context)
 {
         const struct raw_sigaction *action = &shim.hold.signals[held_index(number)].action;
 
+        atomic_fetch_add(&shim.hold.passed_on, 1);
         if (!is_function(action)) {
                 end_workers();
                 (void)raw1(exit_group, 0);
@@ -133,15 +136,28 @@ static void pass_on_pending(siginfo_t *info, void *context)
         }
 }
 
-/* Looks again every millisecond, by the very signal that waits: no other signal is disturbed. */
-static void start_timer(int number)
+/*
+ * Looks again every millisecond, by the very signal that waits: no other signal is disturbed. A
+ * server that accepts by itself and has no workers would be disturbed in its request: it looks
+ * again when it has had it, by master_look_again(), and at the deadline.
+ */
+static void start_timer(int number, uint64_t now)
 {
+        struct hold *hold = &shim.hold;
         struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
-        struct itimerspec each_msec = {.it_interval.tv_nsec = 1000000, .it_value.tv_nsec = 1000000};
+        struct itimerspec time = {.it_interval.tv_nsec = 1000000, .it_value.tv_nsec = 1000000};
+        uint64_t left = hold->deadline_usec - now;
 
-        shim.hold.timer = -1;
-        if (raw3(timer_create, CLOCK_MONOTONIC, &event, &shim.hold.timer) >= 0)
-                (void)raw4(timer_settime, shim.hold.timer, 0, &each_msec, NULL);
+        hold->timer = -1;
+        if (hold->accepts && gate_is_alone(shim.gate.page, raw_getpid())) {
+                if (hold->deadline_usec == GATE_INFINITY)
+                        return;
+                time.it_interval.tv_nsec = 0;
+                time.it_value = (struct timespec){.tv_sec = (time_t)(left / 1000000),
+                                                  .tv_nsec = (long)(left % 1000000 * 1000)};
+        }
+        if (raw3(timer_create, CLOCK_MONOTONIC, &event, &hold->timer) >= 0)
+                (void)raw4(timer_settime, hold->timer, 0, &time, NULL);
 }
 
 static void drain(int number, siginfo_t *info, void *context)
@@ -159,7 +175,7 @@ static void drain(int number, siginfo_t *info, void *context)
         gate_close(&shim.gate, GATE_MASTER, 0);
         if (gate_look(shim.gate.page, NULL) != GATE_QUIET && now < hold->deadline_usec) {
                 if (first)
-                        start_timer(number);
+                        start_timer(number, now);
                 return;
         }
         hold->draining = false;
@@ -187,7 +203,20 @@ static void hold_signal(int number, siginfo_t *info, void *context)
                 if (shim.hold.reloading)
                         block_until_exec(context);
         }
+        atomic_fetch_add(&shim.hold.held_back, 1);
         errno = saved_errno;
+}
+
+void master_look_again(void)
+{
+        if (!shim.hold.draining || !shim.hold.accepts)
+                return;
+        for (int i = 0; i < HELD_SIGNALS; i++) {
+                if (!shim.hold.signals[i].pending)
+                        continue;
+                (void)raw2(kill, raw_getpid(), held[i]);
+                return;
+        }
 }
 
 static long put_before(int i, const struct raw_sigaction *action)
@@ -198,10 +227,22 @@ static long put_before(int i, const struct raw_sigaction *action)
         shim.hold.signals[i].on = true;
         ours.handler_with_info = hold_signal;
         ours.flags |= SA_SIGINFO;
+        /* What runs in this process shall notice nothing before the signal is passed on. */
+        if (shim.hold.accepts || !is_function(action))
+                ours.flags |= SA_RESTART;
         /* One at a time: what hold_signal() touches is not locked. */
         for (int j = 0; j < HELD_SIGNALS; j++)
                 ours.mask |= UINT64_C(1) << (held[j] - 1);
         return master_install(held[i], &ours, NULL);
+}
+
+void master_accepts(void)
+{
+        shim.hold.accepts = true;
+        for (int i = 0; i < HELD_SIGNALS; i++)
+                if (shim.hold.signals[i].on)
+                        (void)put_before(i, &shim.hold.signals[i].action);
+        master_hold_signals(true);
 }
 
 void master_hold_signals(bool by_default)
@@ -262,6 +303,71 @@ long master_sigaction(int number, const struct sigaction *action, struct sigacti
         }
         if (r >= 0 && former)
                 to_libc(&raw_former, former);
+        return r;
+}
+
+struct master_signals master_signals(void)
+{
+        return (struct master_signals){.held_back = atomic_load(&shim.hold.held_back),
+                                       .passed_on = atomic_load(&shim.hold.passed_on)};
+}
+
+static bool only_held_back(struct master_signals since)
+{
+        struct master_signals now = master_signals();
+
+        return now.held_back != since.held_back && now.passed_on == since.passed_on;
+}
+
+bool master_begins_anew(struct master_signals since)
+{
+        if (only_held_back(since))
+                return true;
+        for (int number = 1; number < NSIG; number++) {
+                int i = held_index(number);
+                struct raw_sigaction action = {0};
+
+                if (i >= 0 && shim.hold.signals[i].on)
+                        action = shim.hold.signals[i].action;
+                else if (master_install(number, NULL, &action) < 0)
+                        continue;
+                if (is_function(&action) && !(action.flags & SA_RESTART))
+                        return false;
+        }
+        return true;
+}
+
+bool master_passed_on(struct master_signals since)
+{
+        return master_signals().passed_on != since.passed_on && !master_begins_anew(since);
+}
+
+long master_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const void *mask)
+{
+        struct master_signals since;
+        long r;
+
+        do {
+                since = master_signals();
+                r = raw5(ppoll, fds, n, timeout, mask, MASK_SIZE);
+        } while (r == -EINTR && only_held_back(since));
+        return r;
+}
+
+long master_pselect(int n, fd_set *read, fd_set *write, fd_set *except, struct timespec *timeout,
+                    const void *mask)
+{
+        const struct {
+                const void *mask;
+                size_t size;
+        } masked = {mask, MASK_SIZE};
+        struct master_signals since;
+        long r;
+
+        do {
+                since = master_signals();
+                r = raw6(pselect6, n, read, write, except, timeout, &masked);
+        } while (r == -EINTR && only_held_back(since));
         return r;
 }
 

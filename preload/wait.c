@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "wait.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "connection.h"
-#include "raw.h"
+#include "master.h"
 #include "shim.h"
 #include "worker.h"
-
-#define MASK_SIZE ((size_t)8)
 
 /* True for a wait for input, and nothing else, that really waits. */
 static bool waits_for_input(const struct pollfd *fds, nfds_t n, const struct timespec *timeout)
@@ -27,9 +26,9 @@ long wait_poll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const voi
 
         if (connection)
                 return connection_poll(connection, fds, timeout, mask, waits);
-        if (waits && shim_listener(fds->fd))
-                worker_wait();
-        return raw5(ppoll, fds, n, timeout, mask, MASK_SIZE);
+        if (waits && shim_listener(fds->fd) && worker_wait() < 0)
+                return -EINTR;
+        return master_ppoll(fds, n, timeout, mask);
 }
 
 #define BITS (8 * sizeof(unsigned long))
@@ -72,14 +71,10 @@ static long select_one(int fd, fd_set *set, struct timespec *timeout, const void
 long wait_select(int n, fd_set *read, fd_set *write, fd_set *except, struct timespec *timeout,
                  const void *mask)
 {
-        const struct {
-                const void *mask;
-                size_t size;
-        } masked = {mask, MASK_SIZE};
         int fd = shim.role >= SHIM_SERVER ? only_one(read, n) : -1;
 
         if (fd >= 0 && shim_fd(fd) != SHIM_FD_OTHER && only_one(write, n) == -1 &&
             only_one(except, n) == -1)
                 return select_one(fd, read, timeout, mask);
-        return raw6(pselect6, n, read, write, except, timeout, &masked);
+        return master_pselect(n, read, write, except, timeout, mask);
 }

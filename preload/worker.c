@@ -68,7 +68,7 @@ static void become_worker(enum shim_role role)
         if (role == SHIM_CHILD)
                 shim.role = SHIM_WORKER;
         else
-                master_hold_signals(true);
+                master_accepts();
         children_hide();
         defer_signals();
 }
@@ -99,14 +99,19 @@ static void be_back(void)
         else
                 slot = gate_claim(&shim.gate, raw_getpid());
         defer_act_now();
+        master_look_again();
 }
 
-void worker_wait(void)
+long worker_wait(void)
 {
+        struct master_signals since = master_signals();
+
         leave_connection_behind();
         if (slot)
                 wait_again();
         defer_act_now();
+        master_look_again();
+        return master_passed_on(since) ? -EINTR : 0;
 }
 
 /*
@@ -193,6 +198,7 @@ static long accept_through_gate(struct listener *listener, struct sockaddr *addr
         struct epoll_event event;
 
         for (;;) {
+                struct master_signals since = master_signals();
                 long waited;
                 long connection;
 
@@ -209,7 +215,7 @@ static long accept_through_gate(struct listener *listener, struct sockaddr *addr
                         return connection;
                 if (listener->wait_fd < 0)
                         return -EBADF;
-                if (waited < 0)
+                if (waited < 0 && !(waited == -EINTR && master_begins_anew(since)))
                         return waited;
         }
 }
@@ -236,6 +242,7 @@ long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
         struct listener *listener = find_listener(fd);
         enum shim_role role = shim_role();
+        struct master_signals since = master_signals();
         long connection;
 
         if (!listener)
@@ -249,6 +256,8 @@ long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
                         return accept_without_gate(fd, address, size, flags);
         }
         be_back();
+        if (master_passed_on(since))
+                return -EINTR;
         say_ready();
         if (!slot)
                 return accept_without_gate(fd, address, size, flags);

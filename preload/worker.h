@@ -13,8 +13,11 @@ long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
 /* A request has begun: whoever else waits needs another worker. */
 void worker_has_begun(void);
 
-/* Before this thread waits for a connection by poll(2) or select(2): it is back, as in accept. */
-void worker_wait(void);
+/*
+ * Before this thread waits for a connection by poll(2) or select(2): it is back, as in accept.
+ * Returns 0, or -EINTR if a signal that waited for this is to interrupt the call.
+ */
+long worker_wait(void);
 
 /* The server closed its last descriptor of a passed socket. Signal-safe: php-fpm does it in its
  * handler of SIGQUIT, to get a waiting worker out of accept(). */

@@ -74,6 +74,35 @@ END
   is "$status" 0
 }
 
+# stopped_in_request SCRIPT COMMAND...: the request is answered whole, then the server ends.
+stopped_in_request() {
+  local client
+  serve --fd0 -- "${@:2}"
+  start client "$fastcgi" "--param=QUERY_STRING=s=1.5&n=it" --expect=slept "$www" "$1"
+  client=$pid
+  wait_for test -e "$dir/out/it.began"
+  kill -TERM "$server"
+  wait "$client"
+  ended
+  is "$status" 0
+  rm -r "$dir"/out/*
+}
+
+@test "told to stop in the middle of a request" {
+  # fcgiwrap by itself waits for its CGI by select(), and ends the answer when a signal comes.
+  cat >"$dir/nap.cgi" <<END
+#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+: >$dir/out/it.began
+sleep 1.5
+echo slept
+END
+  chmod 755 "$dir/nap.cgi"
+  stopped_in_request "$dir/nap.cgi" fcgiwrap
+  stopped_in_request "$dir/nap.cgi" fcgiwrap -c 2
+  stopped_in_request "$nap" php-cgi
+}
+
 @test "a socket passed as descriptor 0, as inetd does" {
   configure www "$www"
   holder_options=--fd0 serve --exit-idle-time=1s

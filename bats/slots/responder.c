@@ -291,9 +291,15 @@ static int duplicate(const struct order *order)
         }
 }
 
+static void do_nothing(int number)
+{
+        (void)number;
+}
+
 static long change(const struct order *order, uint8_t *data)
 {
         const struct timeval timeout = {.tv_usec = (suseconds_t)order->argument * 1000};
+        struct sigaction action = {.sa_handler = do_nothing};
         int ends[2], on = 1;
         long r;
 
@@ -319,6 +325,9 @@ static long change(const struct order *order, uint8_t *data)
                 return fcntl(order->fd, F_SETFL, O_RDWR | (order->argument ? O_NONBLOCK : 0));
         case CALL_SET_TIMEOUT:
                 return setsockopt(order->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+        case CALL_HANDLE_SIGNAL:
+                action.sa_flags = order->argument;
+                return sigaction(order->fd, &action, NULL);
         case CALL_PIPE:
                 r = pipe2(ends, O_CLOEXEC);
                 memcpy(data, ends, sizeof(ends));

@@ -61,6 +61,7 @@
         X(DUPFD_CLOEXEC)                                                                           \
         X(SET_NONBLOCK)                                                                            \
         X(SET_TIMEOUT)                                                                             \
+        X(HANDLE_SIGNAL) /* fd is its number, argument its handler's flags */                      \
         X(PIPE)                                                                                    \
         /* argument times: accept on fd, receive until the end, close. */                          \
         X(SERVE)                                                                                   \

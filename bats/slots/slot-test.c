@@ -55,6 +55,7 @@ struct bytes {
 static struct responder responders[RESPONDERS_MAX];
 static size_t n_responders;
 static int control_listener, server_listener;
+static pid_t server; /* the process that was started */
 static struct gate gate;
 static struct order order;
 static struct reply reply;
@@ -941,6 +942,104 @@ static void closing_too_late(void)
         gate_open(&gate, GATE_MASTER);
 }
 
+/* Begins a wait of so many milliseconds, -1: for ever, for one or two descriptors. */
+static void begin_to_wait(const struct responder *responder, enum call call, int fd, int other,
+                          int msec)
+{
+        memset(order.fds, -1, sizeof(order.fds));
+        order.fds[0] = fd;
+        order.fds[1] = other;
+        order.argument = msec;
+        tell(responder, call, -1);
+}
+
+/* The server has had time to do something, and has not come back from what it was told. */
+static bool stays_in_call(const struct responder *responder)
+{
+        return !can_be_read(responder->control, 20);
+}
+
+static bool has_ended(void)
+{
+        int status;
+
+        return waitpid(server, &status, 0) == server && WIFEXITED(status) &&
+               WEXITSTATUS(status) == 0;
+}
+
+/* A request during which the server is told to stop, once and again: it notices nothing. */
+static void stopped(const struct responder *responder)
+{
+        struct bytes request = {0}, reply_to_it = {0};
+        struct round round = {responder, accept_client(responder), "kept-alive"};
+
+        append_request(&request, 1, !KEPT);
+        append_answer(&reply_to_it, 1);
+        begin_to_wait(responder, CALL_POLL, round.fd, -1, -1);
+        is("busy");
+        must(kill(responder->process, SIGTERM) == 0);
+        must(stays_in_call(responder));
+        client_send(&request, 0, 4);
+        must(result(responder) == 1);
+        receive(responder, round.fd, &request, 0, 4);
+        begin_to_receive(responder, round.fd);
+        is("busy");
+        must(kill(responder->process, SIGTERM) == 0);
+        must(stays_in_call(responder));
+        bytes_come(&round, &request, 4, request.size);
+        begin_to_wait(responder, CALL_SELECT, round.fd, -1, -1);
+        is("busy");
+        must(kill(responder->process, SIGTERM) == 0);
+        must(stays_in_call(responder));
+        client_send(&request, 0, 1);
+        must(result(responder) == 1);
+        answer_all(&round, &reply_to_it);
+        must(does(responder, CALL_CLOSE, round.fd) == 0);
+}
+
+/* ... and ends when it is back. */
+static void stop_in_request(void)
+{
+        stopped(&responders[0]);
+        tell(&responders[0], CALL_ACCEPT, server_listener);
+        must(has_ended());
+}
+
+/* One with a handler of its own, which is to interrupt accept(): that runs when it is back. */
+static void stop_with_handler(void)
+{
+        const struct responder *responder = &responders[0];
+
+        if (responder->process != server)
+                return; /* a worker's handlers are its own business */
+        must(does(responder, CALL_CLOSE, accept_client(responder)) == 0);
+        client_close();
+        order.argument = 0;
+        must(does(responder, CALL_HANDLE_SIGNAL, SIGTERM) == 0);
+        tell(responder, CALL_ACCEPT, server_listener);
+        stopped(responder);
+        client_close();
+        tell(responder, CALL_ACCEPT, server_listener);
+        must(result(responder) == -EINTR);
+}
+
+/* The same, between two requests. */
+static void stop_between_requests(void)
+{
+        struct round round = kept_connection();
+
+        if (round.responder->process != server)
+                return;
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive");
+        must(kill(server, SIGTERM) == 0);
+        client_receive(goodbye, sizeof(goodbye));
+        must(result(round.responder) == 0);
+        must(does(round.responder, CALL_CLOSE, round.fd) == 0);
+        tell(round.responder, CALL_ACCEPT, server_listener);
+        must(has_ended());
+}
+
 /* A connection under another number, and without the number that it had. */
 static void copies(void)
 {
@@ -1139,17 +1238,6 @@ static void forked(void)
         is("waiting");
 }
 
-/* Begins a wait of so many milliseconds, -1: for ever, for one or two descriptors. */
-static void begin_to_wait(const struct responder *responder, enum call call, int fd, int other,
-                          int msec)
-{
-        memset(order.fds, -1, sizeof(order.fds));
-        order.fds[0] = fd;
-        order.fds[1] = other;
-        order.argument = msec;
-        tell(responder, call, -1);
-}
-
 static void wait_without_limit(enum call call)
 {
         struct round round = kept_connection();
@@ -1299,6 +1387,37 @@ static void waits_left_behind(void)
         is("busy");
 }
 
+/* A signal interrupts a wait as it would without us: if its handler says so. */
+static void signals(void)
+{
+        struct round round = kept_connection();
+
+        order.argument = SA_RESTART;
+        must(does(round.responder, CALL_HANDLE_SIGNAL, SIGUSR1) == 0);
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive");
+        must(kill(round.responder->process, SIGUSR1) == 0);
+        is("kept-alive");
+        request_comes(&round);
+        close_and_accept(round.responder, round.fd);
+        must(kill(round.responder->process, SIGUSR1) == 0);
+        round.fd = accept_client(round.responder);
+        order.argument = 0;
+        must(does(round.responder, CALL_HANDLE_SIGNAL, SIGUSR1) == 0);
+        close_and_accept(round.responder, round.fd);
+        must(kill(round.responder->process, SIGUSR1) == 0);
+        must(result(round.responder) == -EINTR);
+        tell(round.responder, CALL_ACCEPT, server_listener);
+        round = kept_connection();
+        begin_to_receive(round.responder, round.fd);
+        is("kept-alive");
+        must(kill(round.responder->process, SIGUSR1) == 0);
+        must(result(round.responder) == -EINTR);
+        begin_to_receive(round.responder, round.fd);
+        request_comes(&round);
+        close_and_accept(round.responder, round.fd);
+}
+
 /* The client goes away at each point. */
 static void vanish(void)
 {
@@ -1335,6 +1454,10 @@ int main(int argc, char *argv[])
             {"no-wait", no_wait},
             {"peek", peek},
             {"reset", reset},
+            {"signals", signals},
+            {"stop-between-requests", stop_between_requests},
+            {"stop-in-request", stop_in_request},
+            {"stop-with-handler", stop_with_handler},
             {"threads", threads},
             {"timeout", timeout},
             {"unseen-calls", unseen_calls},
@@ -1346,7 +1469,6 @@ int main(int argc, char *argv[])
         };
         size_t i = 0;
         int status;
-        pid_t server;
 
         while (argc > 5 && i < sizeof(cases) / sizeof(*cases) &&
                strcmp(argv[1], cases[i].name) != 0)
@@ -1367,6 +1489,6 @@ int main(int argc, char *argv[])
         tell(&responders[0], CALL_ACCEPT, server_listener);
         cases[i].run();
         kill_all();
-        must(waitpid(server, &status, 0) == server);
+        must(waitpid(server, &status, 0) == server || errno == ECHILD);
         return EXIT_SUCCESS;
 }

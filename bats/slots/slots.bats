@@ -52,6 +52,12 @@ slots_musl() {
 @test "a wait for several things errs to busy" { slots mixed-waits; }
 @test "poll and select for the next client" { slots waits-for-clients; }
 @test "poll and select for the next client while another thread works" { slots waits-left-behind; }
+@test "a signal interrupts a wait if its handler says so" { slots signals; }
+@test "a server that is told to stop in a request notices nothing before its end" {
+  slots stop-in-request
+}
+@test "a handler of its own runs then, and interrupts accept" { slots stop-with-handler; }
+@test "a server that is told to stop between two requests" { slots stop-between-requests; }
 @test "a connection under other numbers" { slots copies; }
 @test "a connection that is closed unseen" { slots closed-unseen; }
 @test "a connection of another thread's" { slots left-behind; }
