@@ -229,7 +229,7 @@ static long wait_by_select(const struct order *order, uint8_t *ready)
                 r = select(n, &set, NULL, NULL, for_ever ? NULL : &timeout);
         else
                 r = pselect(n, &set, NULL, NULL, for_ever ? NULL : &precise, NULL);
-        for (size_t i = 0; r > 0 && i < WAIT_MAX; i++)
+        for (size_t i = 0; r >= 0 && i < WAIT_MAX; i++)
                 ready[i] = order->fds[i] >= 0 && FD_ISSET(order->fds[i], &set);
         return r;
 }

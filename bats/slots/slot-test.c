@@ -830,6 +830,25 @@ static void timeout(void)
         close_and_accept(round.responder, round.fd);
 }
 
+/* A request that nobody saw coming, on a connection where one was seen before. */
+static void unseen_request(void)
+{
+        struct round round = kept_connection();
+        struct bytes begin = {0};
+
+        append_begin(&begin, 1, KEPT);
+        client_send(&begin, 0, begin.size);
+        receiver = CALL_SPLICE_IN;
+        receive(round.responder, round.fd, &begin, 0, begin.size);
+        receiver = CALL_READ;
+        begin_to_receive(round.responder, round.fd);
+        is("busy");
+        client_close();
+        must(result(round.responder) == 0);
+        is("busy");
+        close_and_accept(round.responder, round.fd);
+}
+
 /* A server that ends more requests than were begun is not idle in the middle of the next one. */
 static void ended_twice(void)
 {
@@ -1462,6 +1481,7 @@ int main(int argc, char *argv[])
             {"timeout", timeout},
             {"unseen-calls", unseen_calls},
             {"unseen-content", unseen_content},
+            {"unseen-request", unseen_request},
             {"vanish", vanish},
             {"waits", waits},
             {"waits-for-clients", waits_for_clients},

@@ -38,6 +38,7 @@ slots_musl() {
 @test "every way to receive and to send, with musl" { slots_musl every-call; }
 @test "what is only peeked at is not followed" { slots peek; }
 @test "ways that do not show what they move err to busy" { slots unseen-calls; }
+@test "a request that nobody saw coming" { slots unseen-request; }
 @test "unless it is the content of a record" { slots unseen-content; }
 @test "a read that does not wait does not" { slots no-wait; }
 @test "a read that waits for a while is no news" { slots timeout; }
