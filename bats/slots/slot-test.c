@@ -1347,9 +1347,14 @@ static void mixed_waits(void)
                 client_send(&(const struct bytes){.data = {FCGI_VERSION_1}}, 0, 1);
                 must(result(round.responder) == 1 && reply.data[0] == 1 && reply.data[1] == 0);
                 is("busy");
+                must(does(round.responder, CALL_CLOSE, round.fd) == 0);
+                client_close();
+                begin_to_wait(round.responder, call, server_listener, ends[0], 20);
+                is("busy");
+                must(result(round.responder) == 0);
                 must(does(round.responder, CALL_CLOSE, ends[0]) == 0);
                 must(does(round.responder, CALL_CLOSE, ends[1]) == 0);
-                close_and_accept(round.responder, round.fd);
+                tell(round.responder, CALL_ACCEPT, server_listener);
         }
 }
 
