@@ -253,18 +253,12 @@ long connection_poll(struct connection *connection, struct pollfd *client, struc
         return r;
 }
 
-/*
- * Looks at what was read ahead: true if the request ends with it. Then it counts as read. (php-fpm
- * leaves the end of an empty body unread.)
- */
-static bool ends_request(struct connection *connection)
+bool connection_ends_with(struct connection *connection, const void *data, size_t size)
 {
         struct record_stream in = connection->in;
         struct record_news news = {0};
-        size_t size;
-        const void *rest = read_ahead_rest(&size);
 
-        record_feed(&in, rest, size, &news);
+        record_feed(&in, data, size, &news);
         if (news.begun || connection->unread > (int32_t)news.input_ended ||
             !record_at_boundary(&in))
                 return false;
@@ -273,14 +267,22 @@ static bool ends_request(struct connection *connection)
         return true;
 }
 
+static bool ends_with_rest(struct connection *connection)
+{
+        size_t size;
+        const void *rest = read_ahead_rest(&size);
+
+        return connection_ends_with(connection, rest, size);
+}
+
 bool connection_take_rest(struct connection *connection)
 {
-        if (ends_request(connection))
+        if (ends_with_rest(connection))
                 return read_ahead_discard();
         /* Some web servers, Apache among them, send the end of the body by itself: look again. */
         read_ahead_settle();
         (void)read_ahead_peek(MSG_DONTWAIT);
-        return ends_request(connection) && read_ahead_discard();
+        return ends_with_rest(connection) && read_ahead_discard();
 }
 
 bool connection_finish(struct connection *connection)

@@ -56,6 +56,12 @@ long connection_poll(struct connection *connection, struct pollfd *client, struc
                      const void *mask, bool waits);
 
 /*
+ * True if these bytes, which follow those that the server has read, end its request's body. Then
+ * they count as read: php-fpm leaves the end of an empty body unread.
+ */
+bool connection_ends_with(struct connection *connection, const void *data, size_t size);
+
+/*
  * Of a connection that is read ahead: takes what is left of the request out of the socket. True if
  * that was all of it, and nothing has come behind it. Never waits.
  */

@@ -9,7 +9,6 @@
 #include "connection.h"
 #include "raw.h"
 #include "read-ahead.h"
-#include "record.h"
 #include "text.h"
 
 /* An empty FCGI_STDERR record of request 1: every web server skips it before an answer. */
@@ -196,18 +195,11 @@ static long write_with_goodbye(int fd, struct connection *connection, const stru
 /* Without read-ahead: takes the end of the request's body, which php-fpm leaves unread. */
 static bool take_end_of_body(int fd, struct connection *connection)
 {
-        struct record_stream in = connection->in;
-        struct record_news news = {0};
         uint8_t end[16];
         long r = raw6(recvfrom, fd, end, sizeof(end), MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
 
-        if (r > 0)
-                record_feed(&in, end, (size_t)r, &news);
-        if (news.begun || connection->unread > (int32_t)news.input_ended ||
-            !record_at_boundary(&in))
+        if (!connection_ends_with(connection, end, r > 0 ? (size_t)r : 0))
                 return false;
-        connection->in = in;
-        connection->unread -= (int32_t)news.input_ended;
         return r <= 0 || raw_read(fd, end, (size_t)r) == r;
 }
 

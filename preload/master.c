@@ -86,7 +86,8 @@ static void end_workers(void)
         for (uint32_t i = 0; i < atomic_load(&page->slots_used) && i < GATE_SLOTS_MAX; i++) {
                 uint32_t pid = gate_pid(&page->slots[i]);
 
-                if (pid && pid != raw_getpid())
+                /* The page is writable by every worker: nobody but a child of ours is meant. */
+                if (pid && raw5(waitid, P_PID, pid, NULL, WEXITED | WNOHANG | WNOWAIT, NULL) == 0)
                         (void)raw2(kill, pid, SIGTERM);
         }
 }
@@ -100,10 +101,11 @@ static void pass_on(int number, siginfo_t *info, void *context)
         if (!is_function(action)) {
                 end_workers();
                 (void)raw1(exit_group, 0);
-        } else if (action->flags & SA_SIGINFO)
+        } else if (action->flags & SA_SIGINFO) {
                 action->handler_with_info(number, info, context);
-        else
+        } else {
                 action->handler(number);
+        }
 }
 
 /*
