@@ -3,7 +3,9 @@
 
 tools: $(BUILD)/test/slot-test $(BUILD)/test/responder $(BUILD)/test/responder-musl
 
-$(BUILD)/test/slot-test: $(addprefix $(BUILD)/static/,bats/slots/slot-test.o preload/gate.o)
+slot_test := $(addprefix bats/slots/,slot-test.c calls.c connections.c waits.c driver.c) preload/gate.c
+
+$(BUILD)/test/slot-test: $(call objects,static,$(slot_test))
 	@mkdir -p $(@D)
 	$(CC) -static $(CFLAGS) $(link) -o $@ $^
 
