@@ -30,6 +30,7 @@ void forked(void);
 void stop_in_request(void);
 void stop_with_handler(void);
 void stop_between_requests(void);
+void stop_spares_strangers(void);
 void waits(void);
 void closing_waits(void);
 void mixed_waits(void);

@@ -41,6 +41,7 @@ int main(int argc, char *argv[])
             {"stop-between-requests", stop_between_requests},
             {"stop-in-request", stop_in_request},
             {"stop-with-handler", stop_with_handler},
+            {"stop-spares-strangers", stop_spares_strangers},
             {"threads", threads},
             {"timeout", timeout},
             {"unseen-calls", unseen_calls},

@@ -59,6 +59,7 @@ slots_musl() {
 }
 @test "a handler of its own runs then, and interrupts accept" { slots stop-with-handler; }
 @test "a server that is told to stop between two requests" { slots stop-between-requests; }
+@test "a server that is told to stop signals nobody but its workers" { slots stop-spares-strangers; }
 @test "a connection under other numbers" { slots copies; }
 @test "a connection that is closed unseen" { slots closed-unseen; }
 @test "a connection of another thread's" { slots left-behind; }
