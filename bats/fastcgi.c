@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fastcgi.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -54,19 +55,6 @@ static const char usage[] =
     "Exit status: 0 answered in full, 2 usage, 10 refused (no connection), 11 reset,\n"
     "12 EOF before the end of the response, 13 timeout, 14 not FastCGI, 15 wrong response;\n"
     "hammer: 1 if any request was lost.\n";
-
-enum {
-        FCGI_BEGIN_REQUEST = 1,
-        FCGI_END_REQUEST = 3,
-        FCGI_PARAMS = 4,
-        FCGI_STDIN = 5,
-        FCGI_STDOUT = 6,
-        FCGI_STDERR = 7,
-        FCGI_RESPONDER = 1,
-        FCGI_KEEP_CONN = 1,
-        FCGI_RECORD_MAX = 65535,
-        FCGI_HEADER_LENGTH = 8,
-};
 
 enum outcome {
         OK = 0,
@@ -154,7 +142,7 @@ static void wait_seconds(double seconds)
 
 static void append_record(struct buffer *to, int type, const char *data, size_t length)
 {
-        const uint8_t header[FCGI_HEADER_LENGTH] = {
+        const uint8_t header[FCGI_HEADER_LEN] = {
             1, (uint8_t)type, 0, 1, (uint8_t)(length >> 8), (uint8_t)length,
         };
 
@@ -165,11 +153,11 @@ static void append_record(struct buffer *to, int type, const char *data, size_t 
 /* A stream is records of at most 64 kB, ended by an empty one. */
 static void append_stream(struct buffer *to, int type, const struct buffer *from)
 {
-        for (size_t at = 0; at < from->length; at += FCGI_RECORD_MAX) {
+        for (size_t at = 0; at < from->length; at += FCGI_MAX_LENGTH) {
                 size_t rest = from->length - at;
 
                 append_record(to, type, from->data + at,
-                              rest < FCGI_RECORD_MAX ? rest : FCGI_RECORD_MAX);
+                              rest < FCGI_MAX_LENGTH ? rest : FCGI_MAX_LENGTH);
         }
         append_record(to, type, NULL, 0);
 }
@@ -281,16 +269,16 @@ static bool take_records(struct buffer *input, struct buffer *out, struct buffer
         size_t at = 0;
         bool end = false;
 
-        while (!end && input->length - at >= FCGI_HEADER_LENGTH) {
+        while (!end && input->length - at >= FCGI_HEADER_LEN) {
                 const uint8_t *header = (const uint8_t *)input->data + at;
                 size_t length = (size_t)header[4] << 8 | header[5];
-                const char *content = input->data + at + FCGI_HEADER_LENGTH;
+                const char *content = input->data + at + FCGI_HEADER_LEN;
 
                 if (header[0] != 1) {
                         *ret_outcome = NOT_FASTCGI;
                         return true;
                 }
-                if (input->length - at < FCGI_HEADER_LENGTH + length + header[6])
+                if (input->length - at < FCGI_HEADER_LEN + length + header[6])
                         break;
                 if (header[1] == FCGI_STDOUT) {
                         append(out, content, length);
@@ -301,7 +289,7 @@ static bool take_records(struct buffer *input, struct buffer *out, struct buffer
                         if (header[1] != FCGI_END_REQUEST || length != 8 || content[4] != 0)
                                 *ret_outcome = NOT_FASTCGI;
                 }
-                at += FCGI_HEADER_LENGTH + length + header[6];
+                at += FCGI_HEADER_LEN + length + header[6];
         }
         memmove(input->data, input->data + at, input->length - at);
         input->length -= at;

@@ -33,27 +33,21 @@ sleeps_after() {
   sleeps_after "$since" 2000
 }
 
-@test "paused for longer than the idle time, and no request afterwards: a whole idle time is left" {
+# paused SECONDS: and no request afterwards. A whole idle time is left from the thaw on.
+paused() {
   local since
   php_vhost --exit-idle-time=2s
   hello
   docker pause waker >/dev/null
-  sleep 3.5 # so that the thaw is in the middle between two looks
+  sleep "$1" # time is what is tested
   since=$(now_ms)
   docker unpause waker >/dev/null
   sleeps_after "$since" 2000
 }
 
-@test "paused for less than the idle time: a whole idle time is left, too" {
-  local since
-  php_vhost --exit-idle-time=2s
-  hello
-  docker pause waker >/dev/null
-  sleep 1 # no look at it falls into that
-  since=$(now_ms)
-  docker unpause waker >/dev/null
-  sleeps_after "$since" 2000
-}
+# After 3.5 s the thaw is in the middle between two looks; no look falls into a pause of 1 s.
+@test "paused for longer than the idle time: a whole idle time is left" { paused 3.5; }
+@test "paused for less than the idle time: a whole idle time is left, too" { paused 1; }
 
 @test "fpm-waker itself is stopped for longer than the idle time" {
   local since

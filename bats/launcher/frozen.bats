@@ -76,9 +76,9 @@ is_frozen() { grep -q 'frozen 1' "$cgroup/cgroup.events"; }
   for n in {1..4}; do
     echo 1 >"$cgroup/cgroup.freeze"
     wait_for is_frozen
-    sleep 1
+    sleep 1 # half the span: time is what is tested
     echo 0 >"$cgroup/cgroup.freeze"
-    sleep 0.3
+    sleep 0.3 # all of it together is more than the span
     kill -0 "$server"
   done
   since=$(now_ms)

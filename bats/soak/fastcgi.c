@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include <fastcgi.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "protocol.h"
 
-enum {
-        FCGI_BEGIN_REQUEST = 1,
-        FCGI_END_REQUEST = 3,
-        FCGI_PARAMS = 4,
-        FCGI_STDIN = 5,
-        FCGI_STDOUT = 6,
-        FCGI_STDERR = 7,
-        FCGI_RESPONDER = 1,
-        FCGI_KEEP_CONN = 1,
-        FCGI_RECORD_MAX = 65535,
-        FCGI_HEADER = 8,
-};
-
 /* What fpm-waker sends to a client that shall close a kept connection: an empty FCGI_STDERR. */
-static const uint8_t goodbye[FCGI_HEADER] = {1, FCGI_STDERR, 0, 1, 0, 0, 0, 0};
+static const uint8_t goodbye[FCGI_HEADER_LEN] = {1, FCGI_STDERR, 0, 1, 0, 0, 0, 0};
 
 static const char header[] = "Content-type: text/html; charset=UTF-8\r\n\r\n";
 
@@ -27,7 +15,7 @@ static const char header[] = "Content-type: text/html; charset=UTF-8\r\n\r\n";
 
 static void add_header(struct client *client, int type, size_t size)
 {
-        const uint8_t record[FCGI_HEADER] = {
+        const uint8_t record[FCGI_HEADER_LEN] = {
             1, (uint8_t)type, 0, 1, (uint8_t)(size >> 8), (uint8_t)size,
         };
 
@@ -59,7 +47,7 @@ static void add_params(struct client *client)
                 add_param(client, "CONTENT_LENGTH", text);
                 add_param(client, "CONTENT_TYPE", "text/x-soak");
         }
-        size = client->out_size - begin - FCGI_HEADER;
+        size = client->out_size - begin - FCGI_HEADER_LEN;
         client->out[begin + 4] = (uint8_t)(size >> 8);
         client->out[begin + 5] = (uint8_t)size;
         add_header(client, FCGI_PARAMS, 0);
@@ -76,7 +64,7 @@ static void build(struct client *client)
         client_add(client, begin, sizeof(begin));
         add_params(client);
         for (size_t at = 0; at < size;) {
-                size_t to = size - at < FCGI_RECORD_MAX ? size : at + FCGI_RECORD_MAX;
+                size_t to = size - at < FCGI_MAX_LENGTH ? size : at + FCGI_MAX_LENGTH;
 
                 add_header(client, FCGI_STDIN, to - at);
                 client_add_body(client, at, to);
@@ -105,16 +93,16 @@ static enum outcome judge_rest(const struct client *client, const uint8_t *rest,
 static bool is_end(const uint8_t *record, size_t content)
 {
         return record[0] == 1 && record[1] == FCGI_END_REQUEST && content == 8 &&
-               record[FCGI_HEADER + 4] == 0;
+               record[FCGI_HEADER_LEN + 4] == 0;
 }
 
 static bool take(struct client *client, bool at_end, enum outcome *ret_outcome, bool *ret_again)
 {
         uint8_t *at = client->in, *end = client->in + client->in_size;
 
-        while (end - at >= FCGI_HEADER) {
+        while (end - at >= FCGI_HEADER_LEN) {
                 size_t content = (size_t)at[4] << 8 | at[5];
-                size_t whole = FCGI_HEADER + content + at[6];
+                size_t whole = FCGI_HEADER_LEN + content + at[6];
 
                 if ((size_t)(end - at) < whole)
                         break;
@@ -124,12 +112,12 @@ static bool take(struct client *client, bool at_end, enum outcome *ret_outcome, 
                         *ret_again = client->request.keep && at == end;
                         return true;
                 }
-                if (at[0] != 1 || (at[1] != FCGI_STDOUT && !may_come(at, FCGI_HEADER)) ||
+                if (at[0] != 1 || (at[1] != FCGI_STDOUT && !may_come(at, FCGI_HEADER_LEN)) ||
                     client->answer_size + content > BUFFER_SIZE) {
                         *ret_outcome = WRONG;
                         return true;
                 }
-                memcpy(client->answer + client->answer_size, at + FCGI_HEADER, content);
+                memcpy(client->answer + client->answer_size, at + FCGI_HEADER_LEN, content);
                 client->answer_size += content;
                 at += whole;
         }
