@@ -40,10 +40,17 @@ static bool is_worker(const struct process *process, const struct process *serve
                strcmp(process->name, server->name) == 0;
 }
 
+/* Was started before a request could do it. */
+static bool is_older(const struct process *process, uint64_t since_ticks)
+{
+        return process->started_ticks < since_ticks ||
+               (process->started_ticks == since_ticks && process->by_entrypoint);
+}
+
 static bool is_left_by_request(const struct process *process, const struct process *list, size_t n,
                                const struct process *server, uint64_t since_ticks)
 {
-        if (process == server || !process->runs || process->started_ticks < since_ticks ||
+        if (process == server || !process->runs || is_older(process, since_ticks) ||
             is_worker(process, server))
                 return false;
         /* Each step is to another process, unless pids were reused meanwhile. */
@@ -52,7 +59,7 @@ static bool is_left_by_request(const struct process *process, const struct proce
 
                 if (!parent || parent == server || parent->is_init)
                         return true;
-                if (parent->started_ticks < since_ticks && !is_worker(parent, server))
+                if (is_older(parent, since_ticks) && !is_worker(parent, server))
                         return false;
                 process = parent;
         }
@@ -77,7 +84,7 @@ void background_count(struct background *background, const struct process *list,
 /* --- the processes ------------------------------------------------------------------------- */
 
 /* Reads all processes of the server's cgroup but this one. What ends meanwhile is left out. */
-static struct process *read_processes(pid_t server, size_t *ret_n)
+static struct process *read_processes(pid_t server, uint64_t since_ticks, size_t *ret_n)
 {
         _cleanup_free_ char *cgroup = cgroup_of(server);
         _cleanup_free_ pid_t *pids = NULL;
@@ -93,9 +100,12 @@ static struct process *read_processes(pid_t server, size_t *ret_n)
                 if (pids[i] != getpid() && process_read(pids[i], &list[*ret_n]) == 0)
                         (*ret_n)++;
         qsort(list, *ret_n, sizeof(*list), compare_pids);
-        for (size_t i = 0; i < *ret_n; i++)
+        for (size_t i = 0; i < *ret_n; i++) {
                 if (!find(list, *ret_n, list[i].parent))
                         list[i].is_init = process_is_init(list[i].pid);
+                if (list[i].started_ticks == since_ticks)
+                        list[i].by_entrypoint = process_was_given(list[i].pid, GATE_ENVIRONMENT);
+        }
         return list;
 }
 
@@ -108,11 +118,12 @@ static uint64_t ticks_of(uint64_t usec)
 
 bool background_look(struct background *background, pid_t server, uint64_t since_usec)
 {
+        const uint64_t since_ticks = ticks_of(since_usec);
         _cleanup_free_ struct process *list = NULL;
         size_t n;
 
-        list = read_processes(server, &n);
-        background_count(background, list, n, server, ticks_of(since_usec));
+        list = read_processes(server, since_ticks, &n);
+        background_count(background, list, n, server, since_ticks);
         return background->n > 0;
 }
 

@@ -14,8 +14,9 @@
  * So an administrator's `docker exec` counts too: it came from outside. A process that /proc hides
  * from us does not.
  *
- * The kernel tells the start of a process to a tick of 10 ms. Of that tick all count: a request
- * may have come at once. php-fpm needs longer than that to get ready.
+ * The kernel tells the start of a process to a tick of 10 ms, in which a server may be started and
+ * get ready. Of that tick counts what was not started with the launcher's environment: the shim
+ * hides that from what PHP starts (children_hide()).
  */
 #pragma once
 

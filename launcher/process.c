@@ -92,3 +92,21 @@ bool process_is_init(pid_t pid)
         last = strrchr(line, '\t');
         return last && strcmp(last, "\t1") == 0;
 }
+
+bool process_was_given(pid_t pid, const char *variable)
+{
+        const size_t length = strlen(variable);
+        _cleanup_fclose_ FILE *stream = NULL;
+        _cleanup_free_ char *word = NULL;
+        char path[64];
+        size_t size = 0;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+        stream = fopen(path, "re");
+        if (!stream)
+                return false;
+        while (getdelim(&word, &size, '\0', stream) > 0)
+                if (strncmp(word, variable, length) == 0 && word[length] == '=')
+                        return true;
+        return false;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A process as /proc/PID/stat shows it to everybody. */
+/* A process as /proc shows it. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,15 +15,23 @@ struct process {
         bool runs;              /* is not dead, waited for or not */
         bool executed;          /* a program of its own; false: a fork of its parent's */
         bool is_init;           /* inherits the children of dead parents; see process_is_init() */
+        bool by_entrypoint;     /* has the launcher's environment; see process_was_given() */
         char name[PROCESS_NAME_MAX];
 };
 
 /* Reads what /proc/PID/stat says. Returns 0 or -EINVAL. */
 int process_parse(const char *stat, struct process *ret);
 
-/* Reads a process, all but is_init. Returns 0, -ENOENT or -ESRCH if it is gone or hidden, -errno.
+/* Reads a process, all but is_init and by_entrypoint. Returns 0, -ENOENT or -ESRCH if it is gone or hidden, -errno.
  */
 int process_read(pid_t pid, struct process *ret);
 
 /* True if the process is the first of its pid namespace, be that ours or not. */
 bool process_is_init(pid_t pid);
+
+/*
+ * True if the environment of the process had the variable when it executed its program, or its
+ * parent when it executed that (proc(5), /proc/PID/environ). False also if it is not shown to us:
+ * it is to root and to the same user.
+ */
+bool process_was_given(pid_t pid, const char *variable);

@@ -57,6 +57,19 @@ static const struct {
     {"program", {.name = "sleep", .started_ticks = READY, .runs = true, .executed = true}},
     {"fork", {.name = "sh", .started_ticks = READY, .runs = true}},
     {"zombie", {.name = "sleep", .started_ticks = READY, .executed = true}},
+    /* What an entrypoint starts at the very moment, and what such a one starts a moment later. */
+    {"helper",
+     {.name = "sleep",
+      .started_ticks = READY,
+      .runs = true,
+      .executed = true,
+      .by_entrypoint = true}},
+    {"later",
+     {.name = "sleep",
+      .started_ticks = READY + 1,
+      .runs = true,
+      .executed = true,
+      .by_entrypoint = true}},
 };
 
 /* Each process is its kind, its pid, and its parent's; the last word is what counts. */
@@ -82,6 +95,9 @@ static const struct {
     {"what that starts", "init 1 0, old 9 1, server 10 1, program 20 9, program 21 20", ""},
     {"a shell in front", "init 1 0, old 9 1, server 10 9, worker 11 10, program 20 11", "20"},
     {"what that shell starts", "init 1 0, old 9 1, server 10 9, program 20 9", ""},
+    {"a helper of the same tick", "server 10 1, helper 20 10, helper 21 1", ""},
+    {"what that starts", "server 10 1, helper 20 10, program 21 20, later 22 20", ""},
+    {"a later orphan with its environment", "server 10 1, later 20 1", "20"},
     {"docker exec", "init 1 0, server 10 1, program 20 0, program 21 20", "20 21"},
     {"a container's first process", "first 1 0, old-worker 11 1, worker 12 1", ""},
     {"its orphan", "first 1 0, worker 11 1, program 20 1", "20"},

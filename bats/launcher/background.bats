@@ -219,6 +219,17 @@ background limit"
   [ -n "$(at_fifo)" ] || fail 'the entrypoint started nothing meanwhile'
 }
 
+@test "nor when the server is ready in the very tick in which the entrypoint started it" {
+  local n
+  for n in {1..5}; do # most of them are
+    # shellcheck disable=SC2016 # for the inner shell
+    serve --fd0 --exit-idle-time=100ms -- sh -c 'sleep 1000 & echo $! >"$0"; exec fcgiwrap' "$dir/helper"
+    ended 5 || fail "$n: $(<"$dir/server.log")"
+    is "$status" 0
+    kill "$(<"$dir/helper")"
+  done
+}
+
 @test "what this machine runs besides does not hold it" {
   configure www "$www"
   serve --exit-idle-time=500ms
