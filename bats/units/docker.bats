@@ -51,6 +51,36 @@ hello() { request "$socket" /var/www/html/hello.php "$@"; }
   done
 }
 
+@test "in its sandbox, fpm-waker sees programs that a request left running" {
+  vhost ExitIdleTime=1s
+  mkfifo -m 666 /srv/www/my-site.example.com/fifo
+  echo '<?php exec("cat fifo >/dev/null 2>&1 &"); echo "left";' >/srv/www/my-site.example.com/leave.php
+  contains "$(request "$socket" /var/www/html/leave.php)" left
+  wait_for logged 'fpm-waker: still awake: 1 program that requests left running: [0-9]* (cat); '
+  contains "$(hello)" "hello from "
+  timeout 10 sh -c ': >/srv/www/my-site.example.com/fifo'
+  wait_for sleeps my-site.example.com
+  is "$(systemctl show -P Result "$unit.service")" success
+}
+
+logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
+
+@test "in its sandbox, fpm-waker sees that the container is paused, and for how long" {
+  local seconds since took
+  vhost ExitIdleTime=2s
+  for seconds in 3.5 1; do
+    contains "$(hello)" "hello from "
+    docker pause fpm-waker-my-site.example.com >/dev/null
+    sleep "$seconds" # time is what is tested
+    since=$(now_ms)
+    docker unpause fpm-waker-my-site.example.com >/dev/null
+    wait_for sleeps my-site.example.com
+    took=$(($(now_ms) - since))
+    [ "$took" -ge 2000 ] || fail "it slept $took ms after the end of the pause"
+    is "$(systemctl show -P Result "$unit.service")" success
+  done
+}
+
 @test "systemctl reload returns when the new configuration is in force" {
   vhost ExitIdleTime=infinity "Volume=$dir/zz.conf:/usr/local/etc/php-fpm.d/zzz.conf"
   echo '<?php echo "limit ", ini_get("memory_limit"), ".";' >/srv/www/my-site.example.com/limit.php
