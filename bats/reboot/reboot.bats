@@ -45,11 +45,8 @@ slow_request() {
 }
 it_began() { run_in_bed journalctl -q -o cat -u 'fpm-waker*@site.service' --grep='it began'; }
 
-is_down() { run_in_bed true 2>&1 | grep -q 'is not up'; }
-
 power_off() {
-  run_in_bed systemctl poweroff --no-block || true # its end may be later than that of the bus
-  wait_for -t 60 is_down
+  BED_TIMEOUT=60 "$tree/bats/bed" poweroff
   is "$(<"$dir/out/status")" 0 "$(<"$dir/out/errors")"
   contains "$(<"$dir/out/answer")" finished
 }
