@@ -2,6 +2,7 @@
 #include "adopt.h"
 
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 
 #include "master.h"
@@ -199,6 +200,7 @@ static long adopt(int fd, uint32_t i, const struct sockaddr *address, socklen_t 
         struct listener *listener = &shim.listeners[i];
         int passed = shim.gate.page->sockets[i].fd;
         long flags = raw_fcntl(fd, F_GETFD, 0);
+        long status = raw_fcntl(fd, F_GETFL, 0);
         long r;
 
         if (flags < 0)
@@ -218,7 +220,47 @@ static long adopt(int fd, uint32_t i, const struct sockaddr *address, socklen_t 
         if (r < 0)
                 return r;
         get_path(address, size, listener->adopted_path);
+        listener->at_once = status & O_NONBLOCK;
         adopt_inherited(fd, i);
+        return 0;
+}
+
+/* The passed socket that a descriptor is, adopted or not yet, or NULL. */
+static struct listener *find_passed(int fd)
+{
+        struct listener *listener = shim_listener(fd);
+        int i;
+
+        if (listener || shim.role != SHIM_BEFORE || (i = shim_identify(fd)) < 0)
+                return listener;
+        return &shim.listeners[i];
+}
+
+long adopt_get_flags(int fd)
+{
+        const struct listener *listener = find_passed(fd);
+        long flags = raw_fcntl(fd, F_GETFL, 0);
+
+        return flags < 0 || !listener || listener->at_once ? flags : flags & ~O_NONBLOCK;
+}
+
+long adopt_set_flags(int fd, long flags)
+{
+        struct listener *listener = find_passed(fd);
+
+        if (!listener || !shim_owns_memory())
+                return raw_fcntl(fd, F_SETFL, flags);
+        listener->at_once = flags & O_NONBLOCK;
+        return raw_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+long adopt_set_nonblocking(int fd, const int *on)
+{
+        struct listener *listener = find_passed(fd);
+
+        if (!listener || !shim_owns_memory())
+                return raw3(ioctl, fd, FIONBIO, on);
+        listener->at_once = *on;
         return 0;
 }
 

@@ -31,6 +31,15 @@ void adopt_inherited(int fd, uint32_t i);
 /* bind(2): swaps fd for the passed socket that belongs there, or binds. */
 long adopt_bind(int fd, const struct sockaddr *address, socklen_t size);
 
+/*
+ * fcntl(2) with F_GETFL and F_SETFL, and ioctl(2) with FIONBIO. A passed socket is non-blocking for
+ * the gate's sake; whether the server's accept() is to wait is noted apart from that, and what it
+ * reads is what it wrote.
+ */
+long adopt_get_flags(int fd);
+long adopt_set_flags(int fd, long flags);
+long adopt_set_nonblocking(int fd, const int *on);
+
 /* connect(2): nobody listens yet on a passed socket whose server is just starting. */
 long adopt_connect(int fd, const struct sockaddr *address, socklen_t size);
 

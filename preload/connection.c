@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection.h"
 
+#include "defer.h"
 #include "goodbye.h"
 #include "master.h"
 #include "raw.h"
@@ -52,6 +53,15 @@ struct connection *connection_open(int fd, struct gate_slot *slot)
         return NULL;
 }
 
+bool connection_is_any_left_behind(void)
+{
+        for (unsigned i = 0; i < SHIM_CONNECTIONS_MAX; i++)
+                if (atomic_load_explicit(&shim.connections[i].owner, memory_order_relaxed) &
+                    LEFT_BEHIND)
+                        return true;
+        return false;
+}
+
 void connection_before_close(const struct connection *connection)
 {
         if (read_ahead_is_on(connection))
@@ -78,6 +88,7 @@ static void end(struct connection *connection)
                 return;
         atomic_store(&slot->last_end_usec, gate_now_usec());
         gate_set_state(slot, GATE_FREE);
+        defer_act_now();
         master_look_again();
 }
 
@@ -351,7 +362,8 @@ void connection_did_read_unseen(struct connection *connection, size_t size)
 
 void connection_did_end(const struct connection *connection, long result)
 {
-        if ((result == 0 || result == -ECONNRESET) && is_between_requests(connection))
+        if ((result == 0 || result == -ECONNRESET) && !connection->at_once &&
+            is_between_requests(connection))
                 gate_set_state(slot_of(connection), GATE_KEPT_ALIVE);
 }
 

@@ -33,6 +33,9 @@ void connection_forget(struct connection *connection, int fd);
  */
 bool connection_leave_behind(struct connection *connection, const struct gate_slot *slot);
 
+/* True while somebody works on a connection that was left behind. Signal-safe. */
+bool connection_is_any_left_behind(void);
+
 /* In a forked child: none of the parent's connections is this process's. */
 void connection_forget_all(void);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "connection.h"
 #include "master.h"
 #include "raw.h"
 #include "shim.h"
@@ -24,7 +25,7 @@ static void defer(int number, siginfo_t *info, void *context)
         int saved_errno = errno;
 
         (void)context;
-        if (shim_role() == SHIM_WORKER && worker_is_busy() &&
+        if (shim_role() == SHIM_WORKER && (worker_is_busy() || connection_is_any_left_behind()) &&
             (uint32_t)info->si_pid != shim.server && (uint32_t)info->si_pid != raw_getpid())
                 shim.deferred = number;
         else
@@ -52,6 +53,6 @@ void defer_signals(void)
 
 void defer_act_now(void)
 {
-        if (shim.deferred)
+        if (shim.deferred && !connection_is_any_left_behind())
                 die_of(shim.deferred);
 }

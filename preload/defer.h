@@ -8,5 +8,6 @@
 /* Once a worker accepts. Leaves a handler of the server's own alone. Idempotent. */
 void defer_signals(void);
 
-/* At accept: dies of a signal that waited. */
+/* At accept, and when a connection ends that was left behind: dies of a signal that waited, unless
+ * somebody works on such a connection. */
 void defer_act_now(void);

@@ -136,6 +136,9 @@ static void pass_on_pending(siginfo_t *info, void *context)
                         shim.hold.reloading = true;
                 pass_on(held[i], info, context);
         }
+        /* php-fpm executes itself; others read their files anew, and go on. */
+        if (!stopping && !shim.hold.reloading)
+                gate_open(&shim.gate, GATE_MASTER);
 }
 
 /*

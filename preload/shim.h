@@ -66,6 +66,7 @@ struct connection {
         bool stirred;                /* something went over it since its worker last waited */
         bool said_goodbye;           /* since its last request, see goodbye.h */
         bool is_numbered;            /* its requests had the ids 1, 3, 5 ... so far */
+        bool at_once;                /* its server's accept() does not wait: see worker.c */
         bool lost;              /* bytes went by unseen, and nobody knows where the records are */
         uint32_t requests;      /* begun on it */
         uint32_t went_on;       /* of them, those that came after a goodbye */
@@ -89,6 +90,7 @@ struct listener {
         socklen_t address_size;
         char adopted_path[SHIM_PATH_SIZE]; /* the server's own word */
         bool adopted;
+        bool at_once; /* the server's own word, O_NONBLOCK: its accept() does not wait */
         unsigned references; /* descriptors of the server's own that are this socket */
         /* The master's own epoll set with it, of pm = ondemand; -1: none. */
         int ondemand_fd;

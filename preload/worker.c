@@ -220,6 +220,39 @@ static long accept_through_gate(struct listener *listener, struct sockaddr *addr
         }
 }
 
+/* How long an accept that does not wait is held up while its server is drained: it would come again
+ * without a pause. */
+#define HOLD_UP_NSEC 1000000
+
+/*
+ * accept(2) of an event loop, which may have many connections open. Each has a slot of its own that
+ * is busy until it is closed, so that a watchdog's closing ends at once when it sees one: this may
+ * wait for that, and the loop is not told of a queue that it has been told of before (EPOLLET).
+ * While the server is drained the loop has to go on, with its connections and to its own end.
+ */
+static long accept_at_once(struct listener *listener, struct sockaddr *address, socklen_t *size,
+                           int flags)
+{
+        const struct timespec moment = {.tv_nsec = HOLD_UP_NSEC};
+
+        for (;;) {
+                struct master_signals since = master_signals();
+                long connection = pass_gate(listener, address, size, flags);
+                long parked;
+
+                if (connection != -EAGAIN || gate_state(slot) != GATE_PARKED)
+                        return connection;
+                if (gate_closed_until(&shim.gate) == GATE_INFINITY) {
+                        gate_set_state(slot, GATE_WAITING);
+                        (void)raw_poll(NULL, 0, &moment);
+                        return -EAGAIN;
+                }
+                parked = park(listener);
+                if (parked < 0 && !(parked == -EINTR && master_begins_anew(since)))
+                        return parked;
+        }
+}
+
 /*
  * The listener behind fd, also one that came here by a way that we did not see (exec, fcntl). Not
  * in a worker: what PHP code accepts on is its own.
@@ -261,12 +294,17 @@ long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
         say_ready();
         if (!slot)
                 return accept_without_gate(fd, address, size, flags);
-        connection = accept_through_gate(listener, address, size, flags);
+        connection = listener->at_once ? accept_at_once(listener, address, size, flags)
+                                       : accept_through_gate(listener, address, size, flags);
         if (connection < 0)
                 return connection;
         current = connection_open((int)connection, slot);
-        if (!current)
+        if (!current) {
                 slot = NULL; /* nobody will see its end: the slot stays busy, and this thread's next
                               * connection has another one */
+        } else if (listener->at_once) {
+                current->at_once = true;
+                leave_connection_behind();
+        }
         return connection;
 }

@@ -9,6 +9,7 @@
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 
 #include "adopt.h"
 #include "connection.h"
@@ -217,6 +218,10 @@ WRAP(int, fcntl, int fd, int command, long argument)
                         return (int)result(r);
                 return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
         }
+        if (command == F_GETFL)
+                return (int)result(adopt_get_flags(fd));
+        if (command == F_SETFL)
+                return (int)result(adopt_set_flags(fd, argument));
         r = result(raw_fcntl(fd, command, argument));
         if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
                 return did_duplicate(fd, (int)r);
@@ -226,6 +231,14 @@ WRAP(int, fcntl, int fd, int command, long argument)
 WRAP(int, fcntl64, int fd, int command, long argument)
 {
         return wrap_fcntl(fd, command, argument);
+}
+
+/* In musl the request is an int: the kernel takes 32 bits of it. */
+WRAP(int, ioctl, int fd, unsigned long request, void *argument)
+{
+        if ((uint32_t)request == FIONBIO)
+                return (int)result(adopt_set_nonblocking(fd, argument));
+        return (int)result(raw3(ioctl, fd, request, argument));
 }
 
 /* ---- a connection ---- */

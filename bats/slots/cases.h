@@ -2,6 +2,12 @@
 /* The cases of slot-test, each a server that does something and what its slots have to say. */
 #pragma once
 
+/* at-once.c: a server whose accept does not wait, as event loops have it. */
+void at_once(void);
+void at_once_closing(void);
+void at_once_draining(void);
+void at_once_stop(void);
+
 /* calls.c: requests and answers come and go, by every call and in all pieces. */
 void every_call(void);
 void unseen_calls(void);
@@ -29,6 +35,7 @@ void forked(void);
 /* waits.c: poll, select and the like; and signals that come meanwhile. */
 void stop_in_request(void);
 void stop_with_handler(void);
+void reload_with_handler(void);
 void stop_between_requests(void);
 void stop_spares_strangers(void);
 void waits(void);

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
@@ -323,6 +324,10 @@ static long change(const struct order *order, uint8_t *data)
                 return shutdown(order->fd, order->argument);
         case CALL_SET_NONBLOCK:
                 return fcntl(order->fd, F_SETFL, O_RDWR | (order->argument ? O_NONBLOCK : 0));
+        case CALL_SET_FIONBIO:
+                return ioctl(order->fd, FIONBIO, &order->argument);
+        case CALL_IS_NONBLOCK:
+                return (fcntl(order->fd, F_GETFL) & O_NONBLOCK) != 0;
         case CALL_SET_TIMEOUT:
                 return setsockopt(order->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
         case CALL_HANDLE_SIGNAL:

@@ -60,6 +60,8 @@
         X(DUPFD)                                                                                   \
         X(DUPFD_CLOEXEC)                                                                           \
         X(SET_NONBLOCK)                                                                            \
+        X(SET_FIONBIO)                                                                             \
+        X(IS_NONBLOCK)                                                                             \
         X(SET_TIMEOUT)                                                                             \
         X(HANDLE_SIGNAL) /* fd is its number, argument its handler's flags */                      \
         X(PIPE)                                                                                    \

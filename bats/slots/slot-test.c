@@ -21,6 +21,10 @@ int main(int argc, char *argv[])
                 const char *name;
                 void (*run)(void);
         } cases[] = {
+            {"at-once", at_once},
+            {"at-once-closing", at_once_closing},
+            {"at-once-draining", at_once_draining},
+            {"at-once-stop", at_once_stop},
             {"closed-unseen", closed_unseen},
             {"closing", closing},
             {"closing-left-behind", closing_left_behind},
@@ -36,6 +40,7 @@ int main(int argc, char *argv[])
             {"mixed-waits", mixed_waits},
             {"no-wait", no_wait},
             {"peek", peek},
+            {"reload-with-handler", reload_with_handler},
             {"reset", reset},
             {"signals", signals},
             {"stop-between-requests", stop_between_requests},

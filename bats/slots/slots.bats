@@ -58,6 +58,7 @@ slots_musl() {
   slots stop-in-request
 }
 @test "a handler of its own runs then, and interrupts accept" { slots stop-with-handler; }
+@test "a handler of a reload runs then, and the server goes on" { slots reload-with-handler; }
 @test "a server that is told to stop between two requests" { slots stop-between-requests; }
 @test "a server that is told to stop signals nobody but its workers" { slots stop-spares-strangers; }
 @test "a connection under other numbers" { slots copies; }
@@ -67,6 +68,11 @@ slots_musl() {
 @test "a thread closes while another one accepts" { slots handed-out; }
 @test "several threads accept" { slots threads; }
 @test "a thread with hundreds of connections" { slots many; }
+@test "a server whose accept does not wait" { slots at-once; }
+@test "a server whose accept does not wait, with musl" { slots_musl at-once; }
+@test "the gate closes to one whose accept does not wait" { slots at-once-closing; }
+@test "one whose accept does not wait goes on while it is drained" { slots at-once-draining; }
+@test "one whose accept does not wait is told to stop in a request" { slots at-once-stop; }
 @test "a process that a worker forked" { slots forked; }
 @test "a client that vanishes at any point" { slots vanish; }
 @test "a client that vanishes at any point, with musl" { slots_musl vanish; }

@@ -3,7 +3,7 @@
 
 tools: $(BUILD)/test/slot-test $(BUILD)/test/responder $(BUILD)/test/responder-musl
 
-slot_test := $(addprefix bats/slots/,slot-test.c calls.c connections.c waits.c driver.c) preload/gate.c
+slot_test := $(addprefix bats/slots/,slot-test.c at-once.c calls.c connections.c waits.c driver.c) preload/gate.c
 
 $(BUILD)/test/slot-test: $(call objects,static,$(slot_test))
 	@mkdir -p $(@D)

@@ -78,7 +78,29 @@ void stop_with_handler(void)
         must(result(responder) == -EINTR);
 }
 
-/* The same, between two requests. */
+/* A signal that servers have for reading their files anew waits too, and the gate is open again. */
+void reload_with_handler(void)
+{
+        static const int reloads[] = {SIGHUP, SIGUSR2};
+        const struct responder *responder = &responders[0];
+
+        for (size_t i = 0; i < 2 && responder->process == server; i++) {
+                int fd = accept_client(responder);
+
+                order.argument = SA_RESTART;
+                must(does(responder, CALL_HANDLE_SIGNAL, reloads[i]) == 0);
+                must(kill(server, reloads[i]) == 0);
+                begin_to_receive(responder, fd);
+                must(stays_in_call(responder));
+                must(gate_is_closed(&gate));
+                client_close();
+                must(result(responder) == 0);
+                close_and_accept(responder, fd);
+                must(!gate_is_closed(&gate));
+        }
+}
+
+/* A stop between two requests. */
 void stop_between_requests(void)
 {
         struct round round = kept_connection();
