@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../preload/gate.h"
 #include "cgroup.h"
 #include "cleanup.h"
 #include "log.h"
@@ -36,8 +35,8 @@ static const struct process *find(const struct process *list, size_t n, pid_t pi
  * executed nothing since it was forked, and so has its parent's name. */
 static bool is_worker(const struct process *process, const struct process *server)
 {
-        return process->parent == server->pid && !process->executed &&
-               strcmp(process->name, server->name) == 0;
+        return process->has_slot || (process->parent == server->pid && !process->executed &&
+                                     strcmp(process->name, server->name) == 0);
 }
 
 /* Was started before a request could do it. */
@@ -83,8 +82,17 @@ void background_count(struct background *background, const struct process *list,
 
 /* --- the processes ------------------------------------------------------------------------- */
 
+static bool has_slot(const struct gate_page *page, pid_t pid)
+{
+        for (size_t i = 0; pid > 0 && i < GATE_SLOTS_MAX; i++)
+                if (gate_pid(&page->slots[i]) == (uint32_t)pid)
+                        return true;
+        return false;
+}
+
 /* Reads all processes of the server's cgroup but this one. What ends meanwhile is left out. */
-static struct process *read_processes(pid_t server, uint64_t since_ticks, size_t *ret_n)
+static struct process *read_processes(pid_t server, const struct gate_page *page,
+                                      uint64_t since_ticks, size_t *ret_n)
 {
         _cleanup_free_ char *cgroup = cgroup_of(server);
         _cleanup_free_ pid_t *pids = NULL;
@@ -102,7 +110,9 @@ static struct process *read_processes(pid_t server, uint64_t since_ticks, size_t
         qsort(list, *ret_n, sizeof(*list), compare_pids);
         for (size_t i = 0; i < *ret_n; i++) {
                 if (!find(list, *ret_n, list[i].parent))
-                        list[i].is_init = process_is_init(list[i].pid);
+                        list[i].is_init = process_own_pid(list[i].pid) == 1;
+                if (!list[i].executed)
+                        list[i].has_slot = has_slot(page, process_own_pid(list[i].pid));
                 if (list[i].started_ticks == since_ticks)
                         list[i].by_entrypoint = process_was_given(list[i].pid, GATE_ENVIRONMENT);
         }
@@ -116,13 +126,13 @@ static uint64_t ticks_of(uint64_t usec)
         return usec / (USEC_PER_SEC / (ticks_per_sec > 0 ? (uint64_t)ticks_per_sec : 100));
 }
 
-bool background_look(struct background *background, pid_t server, uint64_t since_usec)
+bool background_look(struct background *background, pid_t server, const struct gate_page *page)
 {
-        const uint64_t since_ticks = ticks_of(since_usec);
+        const uint64_t since_ticks = ticks_of(atomic_load(&page->first_ready_usec));
         _cleanup_free_ struct process *list = NULL;
         size_t n;
 
-        list = read_processes(server, since_ticks, &n);
+        list = read_processes(server, page, since_ticks, &n);
         background_count(background, list, n, server, since_ticks);
         return background->n > 0;
 }

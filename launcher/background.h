@@ -7,7 +7,8 @@
  *
  *   - it was started after the server could take its first connection: what an image's entrypoint
  *     starts before is no request's;
- *   - it is neither the server nor one of its workers, which are forks of it;
+ *   - it is neither the server nor one of its workers, which are forks of it, or have a slot: those
+ *     of a master that was killed go on beside the next one's;
  *   - its parents lead to the server, or to nowhere, as those of an orphan do. They lead elsewhere
  *     through a process that is older than the server's readiness, such as a cron daemon.
  *
@@ -24,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../preload/gate.h"
 #include "process.h"
 
 /* So many are named in the log. */
@@ -49,9 +51,9 @@ void background_count(struct background *background, const struct process *list,
  * Looks for such programs, at the cost of a few files in /proc for each process of the cgroup.
  * Returns true if there are some.
  *
- * server: as our pid namespace sees it. since_usec: CLOCK_BOOTTIME of its first readiness.
+ * server: as our pid namespace sees it. page: its own.
  */
-bool background_look(struct background *background, pid_t server, uint64_t since_usec);
+bool background_look(struct background *background, pid_t server, const struct gate_page *page);
 
 /*
  * Says in the log what becomes of what the last look has found, once: the vhost is awake for it,

@@ -194,10 +194,8 @@ static int watch_freezer(struct container *container)
 static bool programs_run(void *userdata)
 {
         struct container *container = userdata;
-        const struct gate_page *page = container->shared.gate.page;
-
         return background_look(&container->background, server_of(container)->pid,
-                               atomic_load(&page->first_ready_usec));
+                               container->shared.gate.page);
 }
 
 static void look(struct container *container)

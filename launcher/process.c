@@ -77,20 +77,20 @@ int process_read(pid_t pid, struct process *ret)
         return r < 0 ? r : process_parse(stat, ret);
 }
 
-bool process_is_init(pid_t pid)
+pid_t process_own_pid(pid_t pid)
 {
         char status[4096], *line, *last;
 
         /* "NSpid: 4711 1": its pid in each namespace down to its own. */
         if (read_file(pid, "status", status, sizeof(status)) < 0)
-                return false;
+                return 0;
         line = strstr(status, "\nNSpid:");
         if (!line)
-                return false;
+                return 0;
         line++;
         line[strcspn(line, "\n")] = '\0';
         last = strrchr(line, '\t');
-        return last && strcmp(last, "\t1") == 0;
+        return last ? (pid_t)strtol(last, NULL, 10) : 0;
 }
 
 bool process_was_given(pid_t pid, const char *variable)

@@ -14,7 +14,8 @@ struct process {
         uint64_t started_ticks; /* since boot, also while the machine slept: clock ticks */
         bool runs;              /* is not dead, waited for or not */
         bool executed;          /* a program of its own; false: a fork of its parent's */
-        bool is_init;           /* inherits the children of dead parents; see process_is_init() */
+        bool is_init;           /* the first of its pid namespace: inherits orphans */
+        bool has_slot;          /* is a worker, whoever its parent is */
         bool by_entrypoint;     /* has the launcher's environment; see process_was_given() */
         char name[PROCESS_NAME_MAX];
 };
@@ -22,12 +23,12 @@ struct process {
 /* Reads what /proc/PID/stat says. Returns 0 or -EINVAL. */
 int process_parse(const char *stat, struct process *ret);
 
-/* Reads a process, all but is_init and by_entrypoint. Returns 0, -ENOENT or -ESRCH if it is gone or hidden, -errno.
- */
+/* Reads a process, all but is_init, has_slot and by_entrypoint. Returns 0, -ENOENT or -ESRCH if it
+ * is gone or hidden, -errno. */
 int process_read(pid_t pid, struct process *ret);
 
-/* True if the process is the first of its pid namespace, be that ours or not. */
-bool process_is_init(pid_t pid);
+/* The pid of a process in its own pid namespace, be that ours or not; 0 if it is gone. */
+pid_t process_own_pid(pid_t pid);
 
 /*
  * True if the environment of the process had the variable when it executed its program, or its

@@ -121,7 +121,7 @@ static bool programs_run(void *userdata)
 
         if (master < 0)
                 pid = watched->pid;
-        return background_look(&watched->background, pid, atomic_load(&page->first_ready_usec));
+        return background_look(&watched->background, pid, page);
 }
 
 static void stop_server(const struct watched *watched)

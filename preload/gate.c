@@ -39,12 +39,33 @@ void gate_page_init(struct gate_page *page)
         page->read_ahead = 1;
 }
 
+/* The dead whom nobody has waited for yet are dead. */
+static bool is_alive(uint32_t pid)
+{
+        const struct timespec now = {0};
+        struct pollfd process = {.events = POLLIN};
+        bool ended;
+
+        if (pid == 0 || pid > INT32_MAX)
+                return false;
+        process.fd = (int)raw2(pidfd_open, pid, 0);
+        if (process.fd < 0) /* a kernel or a seccomp profile that does not know it: cannot say */
+                return raw2(kill, pid, 0) != -ESRCH;
+        ended = raw_poll(&process, 1, &now) > 0;
+        (void)raw_close(process.fd);
+        return !ended;
+}
+
 void gate_reset(struct gate *gate)
 {
         struct gate_page *page = gate->page;
         uint32_t used = slots_used(page);
 
         for (uint32_t i = 0; i < used; i++) {
+                uint32_t pid = gate_pid(&page->slots[i]);
+
+                if (pid != raw_getpid() && is_alive(pid))
+                        continue;
                 gate_set_state(&page->slots[i], GATE_FREE);
                 atomic_store(&page->slots[i].dismissed, 0);
         }

@@ -131,8 +131,11 @@ uint64_t gate_now_usec(void);
 /* Sets up a zeroed page: magic, version, everything open, no descriptor, no socket, no limit. */
 void gate_page_init(struct gate_page *page);
 
-/* Forgets all workers, the master and readiness, and opens the gate: for a new server on an old
- * page whose former server is dead or has just been replaced by exec. */
+/*
+ * Forgets the master, its readiness and all workers but those of other processes that live, and
+ * opens the gate: for a new server on an old page whose former master is dead or has just been
+ * replaced by exec. Workers of a master that was killed go on until their request has ended.
+ */
 void gate_reset(struct gate *gate);
 
 /*

@@ -392,6 +392,7 @@ inline reset_slot(s)
 #endif
 }
 
+/* At exec() no worker of before lives: php-fpm waits for all of them. */
 inline gate_reset()
 {
         reset_slot(0);

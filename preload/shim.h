@@ -90,7 +90,7 @@ struct listener {
         socklen_t address_size;
         char adopted_path[SHIM_PATH_SIZE]; /* the server's own word */
         bool adopted;
-        bool at_once; /* the server's own word, O_NONBLOCK: its accept() does not wait */
+        bool at_once;        /* the server's own word, O_NONBLOCK: its accept() does not wait */
         unsigned references; /* descriptors of the server's own that are this socket */
         /* The master's own epoll set with it, of pm = ondemand; -1: none. */
         int ondemand_fd;

@@ -14,12 +14,14 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -544,13 +546,36 @@ static void freers(void)
         join(thread);
 }
 
+/* A process that lives until it is killed. */
+static uint32_t start_process(void)
+{
+        pid_t pid = fork();
+
+        must(pid >= 0);
+        if (pid > 0)
+                return (uint32_t)pid;
+        for (;;)
+                (void)pause();
+}
+
+/* ... and one that is dead but not waited for. */
+static uint32_t make_zombie(void)
+{
+        uint32_t pid = start_process();
+
+        must(kill((pid_t)pid, SIGKILL) == 0);
+        must(waitid(P_PID, pid, NULL, WEXITED | WNOWAIT) == 0);
+        return pid;
+}
+
 /* A new server on the page of one that is dead. */
 static void reset(void)
 {
         uint64_t last = 1;
 
-        gate_set_state(gate_claim(&gate, 1), GATE_BUSY);
-        gate_set_state(gate_claim(&gate, 2), GATE_KEPT_ALIVE);
+        gate_set_state(gate_claim(&gate, (uint32_t)getpid()), GATE_BUSY);
+        gate_set_state(gate_claim(&gate, make_zombie()), GATE_BUSY);
+        gate_set_state(gate_claim(&gate, INT32_MAX), GATE_KEPT_ALIVE);
         atomic_store(&gate.page->master, 1234);
         atomic_store(&gate.page->ready_usec, 99);
         gate_close(&gate, GATE_MASTER, 0);
@@ -562,6 +587,23 @@ static void reset(void)
         must(!gate_is_closed(&gate));
         must(!is_readable(gate.closing_fd));
         must(gate_claim(&gate, 3) == &gate.page->slots[0]);
+}
+
+/* A worker of a master that was killed still has a request: nobody else gets its slot. */
+static void reset_spares_orphans(void)
+{
+        uint32_t orphan = start_process();
+        const struct gate_slot *slot = gate_claim(&gate, orphan);
+
+        gate_set_state(gate_slot_of(gate.page, orphan), GATE_BUSY);
+        gate_reset(&gate);
+        must(gate_look(gate.page, NULL) == GATE_IN_REQUEST);
+        must(gate_pid(slot) == orphan);
+        must(gate_claim(&gate, 3) != slot);
+        must(kill((pid_t)orphan, SIGKILL) == 0);
+        must(waitpid((pid_t)orphan, NULL, 0) == (pid_t)orphan);
+        gate_reset(&gate);
+        must(gate_look(gate.page, NULL) == GATE_QUIET);
 }
 
 /* The first worker of all is remembered over a reload, the first of this server is not. */
@@ -624,6 +666,7 @@ int main(int argc, char *argv[])
             {"nonsense", nonsense},
             {"parked", parked},
             {"reset", reset},
+            {"reset-spares-orphans", reset_spares_orphans},
             {"slots", slots},
             {"two-closers", two_closers},
         };

@@ -36,5 +36,6 @@ check() {
 @test "a thousand slots, claimed, freed and claimed again" { check slots; }
 @test "two that free a dead worker's slot at once never free the next one's" { check freers; }
 @test "a new server on an old page" { check reset; }
+@test "a new server beside workers of a killed one" { check reset-spares-orphans; }
 @test "the first readiness of all outlives a reload" { check become-ready; }
 @test "a page full of nonsense is read safely" { check nonsense; }

@@ -48,6 +48,7 @@ static const struct {
       .is_init = true}},
     {"old-worker", {.name = "php-fpm", .started_ticks = READY - 1, .runs = true}},
     {"worker", {.name = "php-fpm", .started_ticks = READY, .runs = true}},
+    {"orphan", {.name = "php-fpm", .started_ticks = READY, .runs = true, .has_slot = true}},
     /* What an entrypoint starts. */
     {"init",
      {.name = "tini", .started_ticks = READY - 1, .runs = true, .executed = true, .is_init = true}},
@@ -106,6 +107,8 @@ static const struct {
     {"what that starts", "first 1 0, old 20 1, program 21 20, old-fork 30 1, program 31 30", ""},
     {"a worker that executed a program", "server 10 1, worker 11 10, program 12 10", "12"},
     {"a worker's fork", "server 10 1, worker 11 10, worker 12 11", "12"},
+    {"a worker of a killed master, and its program", "server 10 1, orphan 12 1, program 20 12",
+     "20"},
     {"parents in a circle", "server 10 1, program 20 21, program 21 20", ""},
     {"no server", "old 9 1, program 20 1", ""},
 };

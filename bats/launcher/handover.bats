@@ -32,6 +32,7 @@ bad() {
   says 6 "$2" timeout 20 "$launcher" "--handover=$handover" true
   is "$(look "$dir/www.sock")" "$before" "the socket"
   kill -KILL "$host" 2>/dev/null || true
+  wait "$host" || true # until then its socket has the path, too
 }
 
 @test "no host: absent, dead, not a socket, path too long" {

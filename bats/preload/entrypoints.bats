@@ -133,3 +133,20 @@ END
   is "$status" 0
   is "$(look "$www")" "$before"
 }
+
+# As supervisors do it. What the killed master's worker works on is nobody's but a request still.
+@test "a server that is started again when it was killed, beside a worker of the former one" {
+  local former
+  configure www "$www"
+  serve --exit-idle-time=300ms -- sh -c "$server_binary -F -y $dir/php-fpm.conf; exec $server_binary \
+    -F -y $dir/php-fpm.conf"
+  nap_begin 1 2
+  former=$(pidof_master)
+  kill -KILL "$former"
+  wait_for is_ready 2
+  is_up "$www"
+  ended
+  is "$status" 0
+  [ -e "$dir/out/1.ended" ] || fail 'the vhost has ended before the request'
+  wait "$client"
+}
