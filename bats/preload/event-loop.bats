@@ -13,46 +13,51 @@ setup() {
 }
 teardown() { end_vhost; }
 
-serve_loop() { serve --exit-idle-time="$2" -- "$BATS_TEST_DIRNAME/event-loop.py" "$1"; }
+# serve_loop SPAN ADDRESS [edge]
+serve_loop() { serve --exit-idle-time="$1" -- "$BATS_TEST_DIRNAME/event-loop.py" "${@:2}"; }
 
-# The answer of one that takes no time is there while another one sleeps.
 @test "it works on several requests at once, and ends when the last one is answered" {
-  local address before
+  local address mode before
   for address in "$www" "$tcp"; do
-    before=$(look "$address")
-    serve_loop "$address" 300ms
-    www=$address nap_begin 1 1.5
-    is "$(body "$address" "$hello")" slept
-    "$fastcgi" --clients=20 --requests=20 "$address" "$hello"
-    wait "$client"
-    ended
-    is "$status" 0
-    is "$(look "$address")" "$before"
-    rm "$dir/out/1.began"
+    for mode in '' edge; do
+      before=$(look "$address")
+      serve_loop 300ms "$address" $mode
+      www=$address nap_begin 1 1.5
+      is "$(body "$address" "$hello")" slept
+      kill -0 "$client" # has not been answered
+      "$fastcgi" --clients=20 --requests=20 "$address" "$hello"
+      wait "$client"
+      ended
+      is "$status" 0
+      is "$(look "$address")" "$before"
+      rm "$dir/out/1.began"
+    done
   done
 }
 
 @test "no request is lost around its idle exit" {
-  local load
-  start load "$fastcgi" --clients=4 --requests=60 --between=0.03 "$www" "$hello"
-  load=$pid
-  until is_gone "$load"; do
-    serve_loop "$www" 25ms
-    ended
-    is "$status" 0
+  local mode load
+  for mode in '' edge; do
+    start load "$fastcgi" --clients=4 --requests=60 --between=0.03 "$www" "$hello"
+    load=$pid
+    until is_gone "$load"; do
+      serve_loop 25ms "$www" $mode
+      ended
+      is "$status" 0
+    done
+    wait "$load" || fail "$(<"$dir/load.log")"
   done
-  wait "$load" || fail "$(<"$dir/load.log")"
 }
 
 @test "told to stop, it answers what it has and takes nothing more" {
-  local signal first second late
-  for signal in TERM INT; do
-    serve_loop "$www" infinity
-    nap_begin "$signal-1" 0.5
+  local mode first second late
+  for mode in '' edge; do
+    serve_loop infinity "$www" $mode
+    nap_begin "1$mode" 0.5
     first=$client
-    nap_begin "$signal-2" 1
+    nap_begin "2$mode" 1
     second=$client
-    kill "-$signal" "$server"
+    kill -TERM "$server"
     start late "$fastcgi" --expect=slept "$www" "$hello"
     late=$pid
     wait_for is_queued "$www" 1
@@ -60,7 +65,7 @@ serve_loop() { serve --exit-idle-time="$2" -- "$BATS_TEST_DIRNAME/event-loop.py"
     wait "$second"
     ended
     is_queued "$www" 1
-    serve_loop "$www" 100ms
+    serve_loop 100ms "$www" $mode
     wait "$late"
     ended
     is "$status" 0
