@@ -127,6 +127,7 @@ fcntl
 fcntl64
 getsockopt
 getxattr
+ioctl
 kill
 lchown
 listen

@@ -60,36 +60,46 @@ static void leave_kept(int fd)
         must(does(loop, CALL_RECV_DONTWAIT, fd) == 0);
 }
 
-/* Each connection is busy until it is closed; without one the server is not. */
+/* Several at once: each is busy until it is closed, whatever its client does. */
+static void several(void)
+{
+        int first = accept_at_once(), first_client = client, second;
+        uint64_t end;
+
+        is("busy");
+        must(does(loop, CALL_ACCEPT, server_listener) == -EAGAIN);
+        is("busy waiting");
+        second = accept_at_once();
+        is("busy busy");
+        end = last_end();
+        must(does(loop, CALL_CLOSE, first) == 0);
+        is("busy");
+        must(last_end() > end);
+        must(close(first_client) == 0);
+        must(does(loop, CALL_ACCEPT, server_listener) == -EAGAIN);
+        is("waiting busy");
+        leave_kept(second);
+        is("waiting busy"); /* it has not closed it */
+        must(does(loop, CALL_CLOSE, second) == 0);
+        is("waiting");
+}
+
+/* A loop that accepts one, and then waits by means that we do not see. */
+static void one(void)
+{
+        int fd = accept_at_once();
+
+        client_close();
+        must(does(loop, CALL_CLOSE, fd) == 0);
+        is("");
+}
+
 void at_once(void)
 {
         for (enum call call = CALL_SET_NONBLOCK; call <= CALL_SET_FIONBIO; call++) {
-                int first, second, first_client;
-                uint64_t end;
-
                 become_loop(call);
-                first = accept_at_once();
-                is("busy");
-                must(does(loop, CALL_ACCEPT, server_listener) == -EAGAIN);
-                is("busy waiting");
-                first_client = client;
-                second = accept_at_once();
-                is("busy busy");
-                end = last_end();
-                must(does(loop, CALL_CLOSE, first) == 0);
-                is("busy");
-                must(last_end() > end);
-                must(close(first_client) == 0);
-                must(does(loop, CALL_ACCEPT, server_listener) == -EAGAIN);
-                is("waiting busy");
-                leave_kept(second);
-                is("waiting busy"); /* it has not closed it */
-                must(does(loop, CALL_CLOSE, second) == 0);
-                is("waiting");
-                first = accept_at_once();
-                client_close();
-                must(does(loop, CALL_CLOSE, first) == 0);
-                is(""); /* it waits for clients by means that we do not see */
+                several();
+                one();
                 must(set_nonblock(call, 0) == 0);
                 must(does(loop, CALL_IS_NONBLOCK, server_listener) == 0);
                 tell(loop, CALL_ACCEPT, server_listener);
