@@ -21,7 +21,7 @@ enum {
         END_REQUEST_SIZE = 16,
         PROTOCOL_STATUS = 12, /* where it is in that */
         OVERLOADED = 2,
-        ROUNDS = 5,   /* goodbyes to a connection that is silent */
+        ROUNDS = 20,  /* goodbyes to a connection that is silent: a busy host may take long */
         PATIENCE = 2, /* requests after a goodbye; the first may have crossed it on its way */
 };
 
