@@ -22,7 +22,7 @@ enum {
         PROTOCOL_STATUS = 12, /* where it is in that */
         OVERLOADED = 2,
         ROUNDS = 20,  /* goodbyes to a connection that is silent: a busy host may take long */
-        PATIENCE = 2, /* requests after a goodbye; the first may have crossed it on its way */
+        PATIENCE = 2, /* requests from a client that goes on */
 };
 
 /* How long a client has to answer a goodbye by closing, or by the request it was about to send. */
@@ -36,8 +36,9 @@ static const struct timespec body_time = {.tv_sec = 1};
 
 void goodbye_did_begin(struct connection *connection, unsigned id)
 {
-        connection->went_on += connection->said_goodbye;
-        connection->said_goodbye = false;
+        /* One that comes after a goodbye by itself may have crossed it, again and again. */
+        connection->went_on += connection->answered_goodbye;
+        connection->said_goodbye = connection->answered_goodbye = false;
         connection->is_numbered = (connection->is_numbered || !connection->requests) &&
                                   id == (uint16_t)(2 * connection->requests + 1);
 }
@@ -187,7 +188,7 @@ static long write_with_goodbye(int fd, struct connection *connection, const stru
         r = raw3(writev, fd, with, n + 1);
         if (r < (long)size)
                 return r;
-        connection->said_goodbye = true;
+        connection->said_goodbye = connection->answered_goodbye = true;
         send_rest(fd, (size_t)r - size);
         return (long)size;
 }

@@ -12,7 +12,8 @@
  *            so nobody else gets that.
  *   Apache   looks whether a connection is still open right before it writes a request into it,
  *            and listens to nothing else. Its requests are served until it has none for a while,
- *            or has gone on twice: then the close follows immediately behind an answer.
+ *            or has gone on twice after an answer with a goodbye: then the close follows
+ *            immediately behind an answer.
  */
 #pragma once
 

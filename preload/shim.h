@@ -64,12 +64,13 @@ struct connection {
         bool kept;                   /* its last request asked for FCGI_KEEP_CONN */
         bool finished;               /* nothing more is to come, whatever the socket says */
         bool stirred;                /* something went over it since its worker last waited */
-        bool said_goodbye;           /* since its last request, see goodbye.h */
+        bool said_goodbye;           /* since its last request, see goodbye.h ... */
+        bool answered_goodbye;       /* ... and right behind its answer */
         bool is_numbered;            /* its requests had the ids 1, 3, 5 ... so far */
         bool at_once;                /* its server's accept() does not wait: see worker.c */
         bool lost;              /* bytes went by unseen, and nobody knows where the records are */
         uint32_t requests;      /* begun on it */
-        uint32_t went_on;       /* of them, those that came after a goodbye */
+        uint32_t went_on;       /* of them, those that came although an answer had one */
         _Atomic int32_t active; /* requests begun and not ended */
         int32_t unread;         /* requests begun whose body has not been read to its end */
         struct record_stream in, out;

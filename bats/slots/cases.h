@@ -23,6 +23,7 @@ void ended_twice(void);
 void reset(void);
 void closing(void);
 void closing_too_late(void);
+void crossing(void);
 void copies(void);
 void left_behind(void);
 void closing_left_behind(void);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cases.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "driver.h"
@@ -101,6 +102,42 @@ void closing_too_late(void)
         tell(round.responder, CALL_ACCEPT, server_listener);
         is("waiting");
         gate_open(&gate, GATE_MASTER);
+}
+
+/* Reads goodbyes, and what follows them. */
+static void client_receive_behind_goodbyes(const struct bytes *bytes)
+{
+        uint8_t head[sizeof(goodbye)];
+
+        do {
+                must(recv(client, head, sizeof(head), MSG_WAITALL | MSG_PEEK) == sizeof(head));
+                if (memcmp(head, goodbye, sizeof(head)) == 0)
+                        client_receive(goodbye, sizeof(goodbye));
+        } while (memcmp(head, goodbye, sizeof(head)) == 0);
+        client_receive(bytes->data, bytes->size);
+}
+
+/* Requests that cross goodbyes, of a client that had no time to look: it is told each time. */
+void crossing(void)
+{
+        struct round round = kept_connection();
+        struct bytes request = {0}, reply_to_it = {0};
+
+        append_request(&request, 1, KEPT);
+        append_answer(&reply_to_it, 1);
+        for (int n = 0; n < 5; n++) {
+                begin_to_receive(round.responder, round.fd);
+                is("kept-alive");
+                gate_close(&gate, GATE_MASTER, 0);
+                client_receive(goodbye, sizeof(goodbye));
+                all_come(&round, &request);
+                order.size = (uint32_t)reply_to_it.size;
+                memcpy(order.data, reply_to_it.data, order.size);
+                must(does(round.responder, CALL_SEND, round.fd) == order.size);
+                client_receive_behind_goodbyes(&reply_to_it);
+                gate_open(&gate, GATE_MASTER);
+        }
+        close_and_accept(round.responder, round.fd);
 }
 
 /* A connection under another number, and without the number that it had. */

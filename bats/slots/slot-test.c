@@ -31,6 +31,7 @@ int main(int argc, char *argv[])
             {"closing-too-late", closing_too_late},
             {"closing-waits", closing_waits},
             {"copies", copies},
+            {"crossing", crossing},
             {"ended-twice", ended_twice},
             {"every-call", every_call},
             {"forked", forked},

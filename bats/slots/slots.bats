@@ -47,6 +47,7 @@ slots_musl() {
 @test "the gate closes between two requests" { slots closing; }
 @test "the gate closes between two requests, with musl" { slots_musl closing; }
 @test "the gate closes just when the next request comes" { slots closing-too-late; }
+@test "requests cross the goodbyes of a closing gate again and again" { slots crossing; }
 @test "poll and select between two requests" { slots waits; }
 @test "poll and select between two requests, with musl" { slots_musl waits; }
 @test "the gate closes during poll and select" { slots closing-waits; }
