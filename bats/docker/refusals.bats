@@ -58,7 +58,7 @@ run_waker() {
   vhost --entrypoint "$launcher" php -- no-such-server
   systemctl start "$service" 2>/dev/null && fail "it started"
   is "$(exit_status)" 127
-  contains "$(log_of_test)" no-such-server
+  wait_for logged no-such-server
 }
 
 @test "the engine's client itself is missing or not executable" {
@@ -67,7 +67,7 @@ run_waker() {
   systemctl daemon-reload
   systemctl start "$service" 2>/dev/null && fail "it started"
   is "$(exit_status)" 127
-  contains "$(log_of_test)" 'fpm-waker: cannot execute /no/such/docker: No such file or directory'
+  wait_for logged 'fpm-waker: cannot execute /no/such/docker: No such file or directory'
 }
 
 @test "no socket is passed, or nonsense" {
