@@ -24,7 +24,7 @@
 #include "sockets.h"
 #include "span.h"
 #include "status.h"
-#include "watch.h"
+#include "watch-process.h"
 
 /* Below the 90 s after which systemd kills a service that does not stop. */
 #define DRAIN_LIMIT_DEFAULT "80s"
@@ -338,7 +338,7 @@ int main(int argc, char **argv)
 
         /* Who stops it when idle: fpm-waker, if the sockets came from there. */
         if (settings.exit_idle_usec != GATE_INFINITY && passed.handover_fd < 0) {
-                r = watch_start(&passed, settings.fd0 ? SIGTERM : SIGQUIT);
+                r = watch_process_start(&passed, settings.fd0 ? SIGTERM : SIGQUIT);
                 if (r > 0)
                         return r;
         }
