@@ -407,7 +407,6 @@ static int settle_stdin(const struct passed *passed, bool fd0)
 
 int passed_settle(struct passed *passed, bool fd0)
 {
-        struct gate_page *page = passed->gate.page;
         int r;
 
         if (fd0 && passed->n_sockets != 1)
@@ -426,6 +425,12 @@ int passed_settle(struct passed *passed, bool fd0)
         errno = -r;
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot prepare descriptor 0: %m");
+        return 0;
+}
+
+int passed_write_page(const struct passed *passed, const struct page_settings *settings)
+{
+        struct gate_page *page = passed->gate.page;
 
         for (size_t i = 0; i < passed->n_sockets; i++) {
                 struct gate_socket *entry = &page->sockets[i];
@@ -436,8 +441,14 @@ int passed_settle(struct passed *passed, bool fd0)
                 *entry = (struct gate_socket){.inode = st.st_ino, .fd = passed->sockets[i]};
                 memcpy(entry->name, passed->names[i], sizeof(entry->name));
         }
+        page->magic = GATE_MAGIC;
+        page->version = GATE_VERSION;
         page->n_sockets = (uint32_t)passed->n_sockets;
-        page->fd0 = fd0;
+        page->exit_idle_usec = settings->exit_idle_usec;
+        page->drain_limit_usec = settings->drain_limit_usec;
+        page->background_limit_usec = settings->background_limit_usec;
+        page->read_ahead = settings->read_ahead;
+        page->fd0 = settings->fd0;
         page->closing_fd = passed->gate.closing_fd;
         page->waking_fd = passed->gate.waking_fd;
         page->handover_fd = passed->handover_fd;

@@ -2,7 +2,6 @@
 #include "watch-process.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -14,8 +13,6 @@
 #include "log.h"
 #include "status.h"
 #include "watch.h"
-
-#define USEC_PER_MSEC UINT64_C(1000)
 
 /* Descriptors that may be open if the kernel has no close_range(). */
 #define DESCRIPTORS_MAX 65536
@@ -56,13 +53,10 @@ static void close_the_rest(const struct passed *passed, int pidfd)
 /* Waits until next_usec. Returns true if the watched process ended. */
 static bool wait_for_end(struct watched *watched, uint64_t now_usec, uint64_t next_usec)
 {
-        uint64_t span_usec = next_usec > now_usec ? next_usec - now_usec : 0;
-        uint64_t span_msec = span_usec / USEC_PER_MSEC + 1; /* not a bit too early */
         struct epoll_event end;
         int n;
 
-        /* A span of weeks may be cut: to look too early is no harm. */
-        n = epoll_wait(watched->epoll_fd, &end, 1, span_msec < INT_MAX ? (int)span_msec : INT_MAX);
+        n = epoll_wait(watched->epoll_fd, &end, 1, watch_timeout(now_usec, next_usec));
         if (n < 0 && errno == EINTR)
                 watchdog_was_stopped(&watched->watchdog, gate_now_usec());
         return n > 0;

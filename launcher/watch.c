@@ -76,18 +76,31 @@ static bool is_adopted(const struct watched *watched)
         return atomic_load(&page->master) != 0 || atomic_load(&page->ready_usec) != 0;
 }
 
+static void send_signal(int pidfd, pid_t pid, int signal)
+{
+        if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 && errno != ESRCH)
+                log_line("cannot signal the server: process %d: %m", (int)pid);
+}
+
 void watch_stop(const struct watched *watched)
 {
         int signal = is_adopted(watched) ? watched->stop_signal : SIGTERM;
-        _cleanup_close_ int master = -1;
         pid_t pid = watched->pid;
+        _cleanup_close_ int master = open_master(watched, &pid);
 
         /* A shell or an init in front would swallow the signal: the master is meant. */
-        master = open_master(watched, &pid);
-        if (syscall(SYS_pidfd_send_signal, master >= 0 ? master : watched->pidfd, signal, NULL, 0) <
-                0 &&
-            errno != ESRCH)
-                log_line("cannot stop the server: process %d: %m", (int)pid);
+        send_signal(master >= 0 ? master : watched->pidfd, pid, signal);
+}
+
+bool watch_signal_master(const struct watched *watched, int signal)
+{
+        pid_t pid = watched->pid;
+        _cleanup_close_ int master = open_master(watched, &pid);
+
+        if (master < 0 && atomic_load(&watched->watchdog.gate.page->master) != (uint32_t)pid)
+                return false;
+        send_signal(master >= 0 ? master : watched->pidfd, pid, signal);
+        return true;
 }
 
 /* Waits for the end of pid from now on. */

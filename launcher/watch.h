@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,6 +31,16 @@ struct watched {
         uint64_t warn_usec; /* when to warn that nobody took a socket, GATE_INFINITY: never */
 };
 
+/* The timeout for epoll_wait() until next_usec: not a bit too early. A span of weeks is cut: to
+ * look too early is no harm. */
+static inline int watch_timeout(uint64_t now_usec, uint64_t next_usec)
+{
+        uint64_t span_usec = next_usec > now_usec ? next_usec - now_usec : 0;
+        uint64_t span_msec = span_usec / 1000 + 1;
+
+        return span_msec < INT_MAX ? (int)span_msec : INT_MAX;
+}
+
 /* A descriptor that is readable when the process has ended, or -errno. */
 int watch_open_pidfd(pid_t pid);
 
@@ -47,6 +58,9 @@ uint64_t watch_look(struct watched *watched, uint64_t now_usec);
 
 /* Tells the server to end gracefully, or, before there is one, the entrypoint to end. */
 void watch_stop(const struct watched *watched);
+
+/* Gives a signal to the server's master. False if there is none yet. */
+bool watch_signal_master(const struct watched *watched, int signal);
 
 /* The watched process has ended. True if its server went to the background and lives on: that is
  * watched from now on. */
