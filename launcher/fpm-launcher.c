@@ -48,6 +48,7 @@ struct settings {
         const char *listen[GATE_SOCKETS_MAX];
         size_t n_listen;
         bool resident;
+        const char *liveness; /* NULL: nowhere */
 };
 
 static int print_help(void)
@@ -74,6 +75,8 @@ static int print_help(void)
                "                         (default: yes)\n"
                "  --resident             stay, and start SERVER for the first connection; with\n"
                "                         --exit-idle-time=, again and again (default: no)\n"
+               "  --liveness=ADDRESS     where a resident tells probes that it is there: asleep,\n"
+               "                         awake or failing; as --listen= (default: nowhere)\n"
                "  --preload=PATH         the shim (default: libfpm-waker.so beside this)\n"
                "  --help                 print this and exit\n"
                "  --version              print the version and exit\n"
@@ -82,7 +85,7 @@ static int print_help(void)
                "FPM_WAKER_EXIT_IDLE_TIME, FPM_WAKER_DRAIN_LIMIT, FPM_WAKER_BACKGROUND_LIMIT,\n"
                "FPM_WAKER_LISTEN (addresses, with blanks between them), FPM_WAKER_HANDOVER,\n"
                "FPM_WAKER_FD0 (yes or no), FPM_WAKER_READ_AHEAD, FPM_WAKER_RESIDENT (yes or no),\n"
-               "FPM_WAKER_PRELOAD.\n"
+               "FPM_WAKER_LIVENESS, FPM_WAKER_PRELOAD.\n"
                "Exit statuses: see fpm-launcher(1).\n",
                DRAIN_LIMIT_DEFAULT, BACKGROUND_LIMIT_DEFAULT, HANDOVER_DEFAULT);
         return fflush(stdout) == 0 ? 0 : log_fail(STATUS_SYSTEM, "cannot print the help: %m");
@@ -162,6 +165,7 @@ static int read_variables(struct settings *settings)
 
         settings->preload = variable("FPM_WAKER_PRELOAD");
         settings->handover = variable("FPM_WAKER_HANDOVER");
+        settings->liveness = variable("FPM_WAKER_LIVENESS");
         if (exit_idle)
                 r = set_span("FPM_WAKER_EXIT_IDLE_TIME", exit_idle, &settings->page.exit_idle_usec);
         if (r == 0 && drain_limit)
@@ -192,6 +196,7 @@ static int read_options(int argc, char **argv, struct settings *settings)
                 FD0,
                 READ_AHEAD,
                 RESIDENT,
+                LIVENESS,
                 PRELOAD,
                 HELP,
                 VERSION,
@@ -205,6 +210,7 @@ static int read_options(int argc, char **argv, struct settings *settings)
             {"fd0", no_argument, NULL, FD0},
             {"read-ahead", required_argument, NULL, READ_AHEAD},
             {"resident", no_argument, NULL, RESIDENT},
+            {"liveness", required_argument, NULL, LIVENESS},
             {"preload", required_argument, NULL, PRELOAD},
             {"help", no_argument, NULL, HELP},
             {"version", no_argument, NULL, VERSION},
@@ -247,6 +253,9 @@ static int read_options(int argc, char **argv, struct settings *settings)
                         break;
                 case RESIDENT:
                         settings->resident = true;
+                        break;
+                case LIVENESS:
+                        settings->liveness = optarg;
                         break;
                 case PRELOAD:
                         settings->preload = optarg;
@@ -331,6 +340,8 @@ int main(int argc, char **argv)
         r = read_options(argc, argv, &settings);
         if (r != GO_ON)
                 return r;
+        if (settings.liveness && !settings.resident)
+                return log_fail(STATUS_USAGE, "--liveness=%s needs --resident", settings.liveness);
 
         /* Is it possible? Until here, and while this fails, nothing is touched. */
         r = server_find(&server, settings.preload, argv + optind);
@@ -345,7 +356,7 @@ int main(int argc, char **argv)
         if (r > 0)
                 return r;
         if (settings.resident)
-                return resident_live(&passed, &server, &settings.page);
+                return resident_live(&passed, &server, &settings.page, settings.liveness);
         r = passed_write_page(&passed, &settings.page);
         if (r > 0)
                 return r;

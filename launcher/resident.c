@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "leftovers.h"
+#include "liveness.h"
 #include "log.h"
 #include "process.h"
 #include "status.h"
@@ -55,6 +56,7 @@ struct resident {
         int epoll_fd;
         int signal_fd;
         sigset_t former_mask; /* what the server is to have */
+        struct liveness liveness;
 
         bool stopping;                     /* we are to end */
         bool woken;                        /* a connection waits */
@@ -102,6 +104,14 @@ static void read_signals(struct resident *resident)
                 note_signal(resident, (int)info.ssi_signo);
 }
 
+static bool is_passed(const struct resident *resident, int fd)
+{
+        for (size_t i = 0; i < resident->passed->n_sockets; i++)
+                if (resident->passed->sockets[i] == fd)
+                        return true;
+        return false;
+}
+
 static void note_event(struct resident *resident, int fd)
 {
         if (fd == resident->signal_fd) {
@@ -110,23 +120,29 @@ static void note_event(struct resident *resident, int fd)
                 reap(resident);
                 if (!watch_follow_daemon(&resident->watched))
                         resident->ended = true;
-        } else {
+        } else if (is_passed(resident, fd)) {
                 resident->woken = true;
+        } else {
+                liveness_note(&resident->liveness, fd);
         }
 }
 
 /* Waits until something has happened, at most until until_usec. */
 static void wait_for_events(struct resident *resident, uint64_t until_usec)
 {
+        const uint64_t probes_usec = liveness_due_usec(&resident->liveness);
         struct epoll_event events[EVENTS_AT_ONCE];
         int n;
 
+        if (probes_usec < until_usec)
+                until_usec = probes_usec;
         n = epoll_wait(resident->epoll_fd, events, EVENTS_AT_ONCE,
                        watch_timeout(gate_now_usec(), until_usec));
         if (n < 0 && errno == EINTR)
                 watchdog_was_stopped(&resident->watched.watchdog, gate_now_usec());
         for (int i = 0; i < n; i++)
                 note_event(resident, events[i].data.fd);
+        liveness_close_due(&resident->liveness);
 }
 
 static void forget_server_signals(struct resident *resident)
@@ -134,18 +150,23 @@ static void forget_server_signals(struct resident *resident)
         memset(resident->for_server, 0, sizeof(resident->for_server));
 }
 
+static int look_at(const struct resident *resident, int operation, int fd)
+{
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+        return epoll_ctl(resident->epoll_fd, operation, fd, &event) < 0 ? -errno : 0;
+}
+
 /* --- asleep -------------------------------------------------------------------------------- */
 
+/* Looks at the sockets from now on, or no longer. */
 static int look_at_sockets(const struct resident *resident, int operation)
 {
-        for (size_t i = 0; i < resident->passed->n_sockets; i++) {
-                struct epoll_event queue = {.events = EPOLLIN,
-                                            .data.fd = resident->passed->sockets[i]};
+        int r = 0;
 
-                if (epoll_ctl(resident->epoll_fd, operation, queue.data.fd, &queue) < 0)
-                        return -errno;
-        }
-        return 0;
+        for (size_t i = 0; r == 0 && i < resident->passed->n_sockets; i++)
+                r = look_at(resident, operation, resident->passed->sockets[i]);
+        return r;
 }
 
 /*
@@ -170,6 +191,7 @@ static int sleep_until_woken(struct resident *resident)
 
         own_handover_signal(resident);
         resident->woken = false;
+        resident->liveness.word = "asleep";
         r = look_at_sockets(resident, EPOLL_CTL_ADD);
         while (r == 0 && !resident->stopping && !resident->woken)
                 wait_for_events(resident, GATE_INFINITY);
@@ -223,8 +245,10 @@ static int start_server(struct resident *resident)
         pidfd = watch_open_pidfd(pid);
         r = pidfd < 0 ? pidfd : 0;
         if (r == 0 && !watch_begin(&resident->watched, resident->passed, resident->idle_usec,
-                                   resident->stop_signal, resident->epoll_fd, pid, pidfd))
+                                   resident->stop_signal, resident->epoll_fd, pid, pidfd)) {
                 r = -errno;
+                watch_end(&resident->watched);
+        }
         if (r < 0) {
                 (void)kill(pid, SIGKILL);
                 return r;
@@ -232,6 +256,7 @@ static int start_server(struct resident *resident)
         if (resident->first_ticks == 0)
                 resident->first_ticks = start_of(pid);
         resident->pid = pid;
+        resident->liveness.word = "awake";
         resident->wait_status = 0;
         resident->ended = false;
         return 0;
@@ -385,6 +410,7 @@ static void back_off(struct resident *resident)
 {
         const uint64_t end_usec = gate_now_usec() + resident->delay_usec;
 
+        resident->liveness.word = "failing";
         while (!resident->stopping && !is_wanted_now(resident) && gate_now_usec() < end_usec)
                 wait_for_events(resident, end_usec);
 }
@@ -411,14 +437,7 @@ static int open_signals(struct resident *resident)
         return resident->signal_fd < 0 ? -errno : 0;
 }
 
-static int look_at(const struct resident *resident, int fd)
-{
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-
-        return epoll_ctl(resident->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
-static int set_up(struct resident *resident)
+static int set_up(struct resident *resident, const char *liveness)
 {
         int r, pidfd;
 
@@ -433,15 +452,19 @@ static int set_up(struct resident *resident)
         r = open_signals(resident);
         resident->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         if (r == 0)
-                r = resident->epoll_fd < 0 ? -errno : look_at(resident, resident->signal_fd);
+                r = resident->epoll_fd < 0 ? -errno
+                                           : look_at(resident, EPOLL_CTL_ADD, resident->signal_fd);
         errno = -r;
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot set the resident up: %m");
+        r = liveness_begin(&resident->liveness, liveness, resident->epoll_fd);
+        if (r > 0)
+                return r;
         return passed_write_page(resident->passed, &resident->settings);
 }
 
 int resident_live(const struct passed *passed, const struct server *server,
-                  const struct page_settings *settings)
+                  const struct page_settings *settings, const char *liveness)
 {
         struct resident resident = {
             .passed = passed,
@@ -454,7 +477,7 @@ int resident_live(const struct passed *passed, const struct server *server,
 
         /* With a hand-over, fpm-waker reads this, and is not to stop what we would start again. */
         resident.settings.exit_idle_usec = GATE_INFINITY;
-        r = set_up(&resident);
+        r = set_up(&resident, liveness);
         while (r == 0 && !resident.stopping) {
                 r = sleep_until_woken(&resident);
                 if (r == 0 && !resident.stopping)

@@ -15,8 +15,8 @@
 
 /*
  * Starts and stops the server, until a signal ends all of it. passed: settled.
- * settings->exit_idle_usec: how long a run may be idle.
+ * settings->exit_idle_usec: how long a run may be idle. liveness: where to answer probes, or NULL.
  * Returns the exit status (status.h), after having printed what is wrong if it is not 0.
  */
 int resident_live(const struct passed *passed, const struct server *server,
-                  const struct page_settings *settings);
+                  const struct page_settings *settings, const char *liveness);

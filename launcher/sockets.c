@@ -280,7 +280,7 @@ static int open_socket(const union address *address, socklen_t length)
         return take_descriptor(&fd);
 }
 
-int passed_listen(struct passed *passed, const char *text)
+int socket_listen(const char *text, int *ret_fd)
 {
         union address address;
         socklen_t length;
@@ -303,7 +303,16 @@ int passed_listen(struct passed *passed, const char *text)
                                 text);
         if (fd < 0)
                 return log_fail(STATUS_SYSTEM, "cannot listen: %s: %m", text);
-        return add_socket(passed, fd, "", 0);
+        *ret_fd = fd;
+        return 0;
+}
+
+int passed_listen(struct passed *passed, const char *text)
+{
+        int fd, r;
+
+        r = socket_listen(text, &fd);
+        return r > 0 ? r : add_socket(passed, fd, "", 0);
 }
 
 /* The page's memory. Whoever gets it later may write, but neither resize it nor lift the seals. */

@@ -55,6 +55,9 @@ int passed_from_stdin(struct passed *passed);
  * addresses. A socket file at the path is replaced if no process is behind it, and refused
  * otherwise.
  */
+int socket_listen(const char *text, int *ret_fd);
+
+/* Opens one, and takes it. */
 int passed_listen(struct passed *passed, const char *text);
 
 /* Makes page and eventfds: sealed in size, gate open. For sockets that were not handed over. */

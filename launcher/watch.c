@@ -11,6 +11,7 @@
 #include "cgroup.h"
 #include "cleanup.h"
 #include "log.h"
+#include "process.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
 
@@ -99,7 +100,8 @@ bool watch_signal_master(const struct watched *watched, int signal)
 
         if (master < 0 && atomic_load(&watched->watchdog.gate.page->master) != (uint32_t)pid)
                 return false;
-        send_signal(master >= 0 ? master : watched->pidfd, pid, signal);
+        if (process_catches(pid, signal))
+                send_signal(master >= 0 ? master : watched->pidfd, pid, signal);
         return true;
 }
 
