@@ -82,3 +82,21 @@ lives() {
   [ $(($(now_ms) - began)) -lt 5000 ] || fail "it took $(($(now_ms) - began)) ms"
   is "$(state ExitCode)" 0
 }
+
+# words KEY: those of a list in the manual's examples.
+words() { sed -n "/^ *$1: \\[/,/\\]/p" "$tree/man/fpm-launcher.1" | tr -d '\n' | sed 's/.*\[//; s/\].*//; s/, */\n/g'; }
+
+@test "the words of the manual's examples" {
+  local key words here
+  for key in entrypoint command; do
+    mapfile -t words < <(words "$key")
+    is "${words[0]} ${words[-1]}" '/fpm-waker/fpm-launcher docker-php-entrypoint'
+    docker run -d --name resident --network=none --pull=never -v /usr/lib/fpm-waker:/fpm-waker:ro \
+      -v "$dir/www:/var/www/html:ro" --entrypoint "${words[0]}" php "${words[@]:1}" php-fpm >/dev/null
+    here=(nsenter -n -t "$(state Pid)")
+    is "$("${here[@]}" curl -s --retry 20 --retry-connrefused http://127.0.0.1:9001/)" asleep
+    contains "$("${here[@]}" "$fastcgi" 127.0.0.1:9000 /var/www/html/hello.php)" hello
+    is "$("${here[@]}" curl -s http://127.0.0.1:9001/)" awake
+    docker rm -f resident >/dev/null
+  done
+}
