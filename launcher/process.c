@@ -92,12 +92,19 @@ static char *find_line(pid_t pid, const char *name, char *status, size_t size)
         return line;
 }
 
-bool process_catches(pid_t pid, int signal)
+/* A set of signals in /proc/PID/status: bit 0 is signal 1. */
+static uint64_t read_signals(pid_t pid, const char *name)
 {
         char status[4096];
-        const char *caught = find_line(pid, "\nSigCgt:", status, sizeof(status));
+        const char *set = find_line(pid, name, status, sizeof(status));
 
-        return caught && strtoull(caught, NULL, 16) >> (signal - 1) & 1;
+        return set ? strtoull(set, NULL, 16) : 0;
+}
+
+bool process_heeds(pid_t pid, int signal)
+{
+        return (read_signals(pid, "\nSigCgt:") | read_signals(pid, "\nSigBlk:")) >> (signal - 1) &
+               1;
 }
 
 pid_t process_own_pid(pid_t pid)

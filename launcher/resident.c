@@ -339,6 +339,13 @@ static const char *describe(int wait_status, char text[64])
         return text;
 }
 
+/* An entrypoint, or a server that just starts, has no handler yet. */
+static bool is_by_stop_signal(const struct resident *resident, int wait_status)
+{
+        return WIFSIGNALED(wait_status) &&
+               (WTERMSIG(wait_status) == SIGTERM || WTERMSIG(wait_status) == resident->stop_signal);
+}
+
 /* The server has failed: determines when it may be started again. */
 static void delay_next(struct resident *resident, bool was_ready)
 {
@@ -360,7 +367,7 @@ static void judge(struct resident *resident)
 
         if (told || (was_ready && wait_status == 0)) {
                 resident->delay_usec = 0;
-                if (wait_status != 0)
+                if (wait_status != 0 && !is_by_stop_signal(resident, wait_status))
                         log_line("the server %s when it was told to stop",
                                  describe(wait_status, text));
                 return;

@@ -95,12 +95,16 @@ void watch_stop(const struct watched *watched)
 
 bool watch_signal_master(const struct watched *watched, int signal)
 {
+        const struct gate_page *page = watched->watchdog.gate.page;
         pid_t pid = watched->pid;
         _cleanup_close_ int master = open_master(watched, &pid);
 
-        if (master < 0 && atomic_load(&watched->watchdog.gate.page->master) != (uint32_t)pid)
+        if (master < 0 && atomic_load(&page->master) != (uint32_t)pid)
                 return false;
-        if (process_catches(pid, signal))
+        /* It is about to end, or to execute itself and then has its handlers again. */
+        if (atomic_load(&page->closed) & GATE_MASTER)
+                return false;
+        if (process_heeds(pid, signal))
                 send_signal(master >= 0 ? master : watched->pidfd, pid, signal);
         return true;
 }

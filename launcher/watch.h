@@ -59,8 +59,11 @@ uint64_t watch_look(struct watched *watched, uint64_t now_usec);
 /* Tells the server to end gracefully, or, before there is one, the entrypoint to end. */
 void watch_stop(const struct watched *watched);
 
-/* Gives a signal to the server's master, unless it has no handler for it and would be ended:
- * php-fpm has none for SIGHUP. An init has no need for one. False if there is no master yet. */
+/*
+ * Gives a signal to the server's master, unless it would only be ended by it, having no handler:
+ * php-fpm has none for SIGHUP. The kernel spares an init in the same way.
+ * False if there is no master yet, or if it is being stopped or reloaded.
+ */
 bool watch_signal_master(const struct watched *watched, int signal);
 
 /* The watched process has ended. True if its server went to the background and lives on: that is
