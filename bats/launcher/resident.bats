@@ -176,6 +176,22 @@ activity() {
 }
 has_served_since() { [ "$(times_ready)" -gt "$1" ]; }
 
+@test "the server gets what it gets without --resident" {
+  # shellcheck disable=SC2016 # for the inner shell
+  local command=(sh -c 'grep -E "^Sig(Blk|Ign)" /proc/self/status; env | sort; pwd; umask;
+    ls -l /proc/self/fd | sed "s/.* \([0-9]*\) -> /\1 /; s/[0-9]*\]//" | grep ^1..; "$0" page' "$unit_test")
+  start plain env "VHOST_DIRECTORY=$dir" "$launcher" "--preload=$shim" "--listen=$www" \
+    --background-limit=0 -- "${command[@]}"
+  wait "$pid"
+  live --exit-idle-time=5min -- "${command[@]}"
+  start client "$fastcgi" "$www" "$hello"
+  wait_for has_line "$dir/resident.log" ^socket
+  # Whoever else has the page is not to stop what the resident would start again.
+  is "$(grep ^exit-idle "$dir/resident.log")" 'exit-idle infinity'
+  is "$(grep -v ^fpm-launcher "$dir/resident.log" | head -n "$(wc -l <"$dir/plain.log")")" "$(<"$dir/plain.log")"
+  stop TERM
+}
+
 # --- signals -------------------------------------------------------------------------------------
 
 @test "asleep, a stop signal ends it at once, and the others do nothing" {
