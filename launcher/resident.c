@@ -418,6 +418,7 @@ static void back_off(struct resident *resident)
         const uint64_t end_usec = gate_now_usec() + resident->delay_usec;
 
         resident->liveness.word = "failing";
+        forget_server_signals(resident); /* those of before the failure */
         while (!resident->stopping && !is_wanted_now(resident) && gate_now_usec() < end_usec)
                 wait_for_events(resident, end_usec);
 }
@@ -464,10 +465,25 @@ static int set_up(struct resident *resident, const char *liveness)
         errno = -r;
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot set the resident up: %m");
+        reap(resident); /* what a script left us that became us by exec */
         r = liveness_begin(&resident->liveness, liveness, resident->epoll_fd);
         if (r > 0)
                 return r;
         return passed_write_page(resident->passed, &resident->settings);
+}
+
+/* Workers of a master that was killed may still have a request. */
+static void finish_requests(struct resident *resident)
+{
+        const uint64_t now_usec = gate_now_usec(), span_usec = resident->settings.drain_limit_usec;
+        const uint64_t limit_usec =
+            span_usec < GATE_INFINITY - now_usec ? now_usec + span_usec : GATE_INFINITY;
+        struct gate gate = resident->passed->gate;
+
+        while (gate_look(gate.page, NULL) == GATE_IN_REQUEST && gate_now_usec() < limit_usec) {
+                wait_for_events(resident, gate_now_usec() + LEFTOVERS_STEP_USEC);
+                gate_reset(&gate); /* forgets the dead */
+        }
 }
 
 int resident_live(const struct passed *passed, const struct server *server,
@@ -492,5 +508,7 @@ int resident_live(const struct passed *passed, const struct server *server,
                 if (r == 0 && resident.delay_usec > 0)
                         back_off(&resident);
         }
+        if (r == 0)
+                finish_requests(&resident);
         return r;
 }

@@ -383,10 +383,12 @@ has_no_orphan() { [ "$(pgrep -P "$resident" | wc -l)" = 1 ]; }
 @test "what ran before the resident is left alone, and reaped when it ends" {
   local helper
   # shellcheck disable=SC2016 # for the inner shell
-  printf '#!/bin/sh\nsleep 300 &\necho $! >%s/out/helper\nexec "$@"\n' "$dir" >"$dir/before"
+  printf '#!/bin/sh\nsleep 300 &\necho $! >%s/out/helper\ntrue & sleep 0.2\nexec "$@"\n' "$dir" \
+    >"$dir/before"
   chmod +x "$dir/before"
   as=$dir/before live --exit-idle-time=200ms
   helper=$(<"$dir/out/helper")
+  is_only_child "$helper"
   is_up "$www"
   wait_for has_started 1
   wait_for is_only_child "$helper"
@@ -412,6 +414,16 @@ is_only_child() { [ "$(pgrep -P "$resident")" = "$1" ]; }
   wait_for is_asleep
   is "$(times_ready)" 2
   stop TERM
+}
+
+@test "a stop right after that waits for the request, too" {
+  live
+  nap_begin 1 2
+  kill -KILL "$(pgrep -P "$resident" -f master)"
+  wait_for has_said 'was ended by signal 9'
+  kill "$resident"
+  wait "$client"
+  has_ended 0
 }
 
 @test "a server that goes to the background is followed" {
@@ -477,6 +489,20 @@ the earliest"
   stop TERM
   [ $(($(now_ms) - since)) -lt 1000 ] || fail "it took $(($(now_ms) - since)) ms"
 }
+
+@test "a signal of before the failure does not cut the break short" {
+  local since
+  live -- sh -c "echo >>$dir/out/began; sleep 0.5; exit 1"
+  start client "$fastcgi" --timeout=30 "$www" "$hello"
+  wait_for test -e "$dir/out/began"
+  kill -USR2 "$resident"
+  wait_for has_said 'next start is in 1 s'
+  since=$(now_ms)
+  wait_for has_begun 2
+  [ $(($(now_ms) - since)) -ge 800 ] || fail "started again after $(($(now_ms) - since)) ms"
+  stop TERM
+}
+has_begun() { [ "$(wc -l <"$dir/out/began")" -ge "$1" ]; }
 
 @test "a server that ends well without ever being ready has failed, too" {
   live -- true
