@@ -465,7 +465,7 @@ static int set_up(struct resident *resident, const char *liveness)
         errno = -r;
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot set the resident up: %m");
-        reap(resident); /* what a script left us that became us by exec */
+        reap(resident); /* children of the script that became us, if one has ended just now */
         r = liveness_begin(&resident->liveness, liveness, resident->epoll_fd);
         if (r > 0)
                 return r;

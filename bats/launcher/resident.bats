@@ -382,9 +382,12 @@ has_no_orphan() { [ "$(pgrep -P "$resident" | wc -l)" = 1 ]; }
 
 @test "what ran before the resident is left alone, and reaped when it ends" {
   local helper
-  # shellcheck disable=SC2016 # for the inner shell
-  printf '#!/bin/sh\nsleep 300 &\necho $! >%s/out/helper\ntrue & sleep 0.2\nexec "$@"\n' "$dir" \
-    >"$dir/before"
+  cat >"$dir/before" <<END
+#!/bin/sh
+sleep 300 &
+echo \$! >$dir/out/helper
+exec "\$@"
+END
   chmod +x "$dir/before"
   as=$dir/before live --exit-idle-time=200ms
   helper=$(<"$dir/out/helper")
@@ -422,8 +425,9 @@ is_only_child() { [ "$(pgrep -P "$resident")" = "$1" ]; }
   kill -KILL "$(pgrep -P "$resident" -f master)"
   wait_for has_said 'was ended by signal 9'
   kill "$resident"
-  wait "$client"
   has_ended 0
+  [ -e "$dir/out/1.ended" ]
+  wait "$client"
 }
 
 @test "a server that goes to the background is followed" {
