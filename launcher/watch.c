@@ -135,7 +135,10 @@ bool watch_follow_daemon(struct watched *watched)
  * their master: they would be busy for ever. */
 static void free_dead_slots(struct gate *gate)
 {
-        for (size_t i = 0; i < GATE_SLOTS_MAX; i++) {
+        const uint32_t used = atomic_load(&gate->page->slots_used);
+
+        /* No further: a slot that is only looked at costs memory, too. */
+        for (size_t i = 0; i < used && i < GATE_SLOTS_MAX; i++) {
                 uint32_t pid = gate_pid(&gate->page->slots[i]);
 
                 if (pid == 0 || pid > INT32_MAX)

@@ -60,9 +60,9 @@ uint64_t watch_look(struct watched *watched, uint64_t now_usec);
 void watch_stop(const struct watched *watched);
 
 /*
- * Gives a signal to the server's master, unless it would only be ended by it, having no handler. The
- * kernel spares an init in the same way.
- * False if there is no master yet, or if it is being stopped or reloaded.
+ * Gives a signal to the server's master, unless it would only be ended by it, having no handler.
+ * The kernel spares an init in the same way. False if there is no master yet, or if it is being
+ * stopped or reloaded.
  */
 bool watch_signal_master(const struct watched *watched, int signal);
 
