@@ -74,6 +74,33 @@ has_ended() {
   stop TERM
 }
 
+@test "each process manager" {
+  local manager
+  for manager in static dynamic ondemand; do
+    rm -f "$www"
+    reconfigure www "$www" "pm = $manager" 'pm.start_servers = 1' 'pm.min_spare_servers = 1' \
+      'pm.max_spare_servers = 1'
+    live --exit-idle-time=200ms
+    is_up "$www"
+    wait_for is_asleep
+    is_up "$www"
+    stop TERM
+  done
+}
+
+@test "whichever of several sockets somebody connects to" {
+  local other
+  other=127.0.0.1:$(free_port)
+  configure other "$other"
+  live --exit-idle-time=200ms "--listen=$other"
+  is "$(body "$other" "$who")" other
+  wait_for is_asleep
+  is "$(body "$www" "$who")" www
+  wait_for is_asleep
+  is "$(times_ready)" 2
+  stop TERM
+}
+
 @test "without an idle span the first connection starts the server for good" {
   live
   is_asleep
@@ -641,6 +668,19 @@ has_no_probe() { [ "$(find "/proc/$resident/fd" -lname 'socket:*' | wc -l)" = 2 
     is "$(find "/proc/$process/fd" -lname 'anon_inode:*signalfd*' -o -lname '*pidfd*')" ''
   done
   exec {first}>&-
+  stop TERM
+}
+
+@test "by variables" {
+  start resident env "VHOST_DIRECTORY=$dir" "FPM_WAKER_LISTEN=$www" FPM_WAKER_RESIDENT=yes \
+    "FPM_WAKER_LIVENESS=$dir/live.sock" FPM_WAKER_EXIT_IDLE_TIME=200ms FPM_WAKER_BACKGROUND_LIMIT=0 \
+    "FPM_WAKER_PRELOAD=$shim" "$launcher" "$server_binary" -F -y "$dir/php-fpm.conf"
+  resident=$pid
+  wait_for test -S "$dir/live.sock"
+  chmod 666 "$www"
+  is_up "$www"
+  wait_for is_asleep
+  is "$(curl -s --unix-socket "$dir/live.sock" http://resident/)" asleep
   stop TERM
 }
 
