@@ -74,6 +74,21 @@ has_ended() {
   stop TERM
 }
 
+@test "time in which the resident was stopped is no idle time" {
+  local seconds since
+  live --exit-idle-time=2s
+  for seconds in 3 1; do # longer than the span, and shorter
+    is_up "$www"
+    kill -STOP "$resident"
+    sleep "$seconds" # time is what is tested
+    since=$(now_ms)
+    kill -CONT "$resident"
+    wait_for is_asleep
+    [ $(($(now_ms) - since)) -ge 2000 ] || fail "it slept $(($(now_ms) - since)) ms after it went on"
+  done
+  stop TERM
+}
+
 @test "each process manager" {
   local manager
   for manager in static dynamic ondemand; do
