@@ -280,6 +280,11 @@ static int open_socket(const union address *address, socklen_t length)
         return take_descriptor(&fd);
 }
 
+static bool is_bare_port(const char *text)
+{
+        return !strpbrk(text, "/:");
+}
+
 int socket_listen(const char *text, int *ret_fd)
 {
         union address address;
@@ -292,6 +297,12 @@ int socket_listen(const char *text, int *ret_fd)
                                 "[::1]:9000 or 9000",
                                 text);
         fd = open_socket(&address, length);
+        if (fd == -EAFNOSUPPORT && is_bare_port(text)) {
+                /* No IPv6 here: all addresses are those of IPv4. */
+                address.in =
+                    (struct sockaddr_in){.sin_family = AF_INET, .sin_port = address.in6.sin6_port};
+                fd = open_socket(&address, sizeof(address.in));
+        }
         errno = -fd;
         if (fd == -EADDRINUSE)
                 return log_fail(STATUS_SYSTEM,

@@ -52,8 +52,8 @@ int passed_from_stdin(struct passed *passed);
 
 /*
  * Opens a listening socket, text being "/path", "127.0.0.1:9000", "[::1]:9000", or "9000" for all
- * addresses. A socket file at the path is replaced if no process is behind it, and refused
- * otherwise.
+ * addresses, on a machine without IPv6 those of IPv4. A socket file at the path is replaced if no
+ * process is behind it, and refused otherwise.
  */
 int socket_listen(const char *text, int *ret_fd);
 
