@@ -35,8 +35,8 @@ preload_c  := $(wildcard preload/*.c)
 launcher_c  = $(addprefix launcher/,fpm-launcher.c $(launcher_parts))
 waker_c     = $(addprefix launcher/,fpm-waker.c $(waker_parts))
 # What each program is made of besides its main file.
-launcher_parts := background.c cgroup.c handover-fetch.c log.c process.c server.c sockets.c span.c watch.c \
-                  watchdog.c
+launcher_parts := background.c cgroup.c handover-fetch.c leftovers.c liveness.c log.c process.c resident.c \
+                  server.c sockets.c span.c watch.c watch-process.c watchdog.c
 waker_parts    := background.c cgroup.c client.c conf.c container.c docker.c engine.c handover-serve.c \
                   installed.c log.c peer.c podman.c process.c relay.c run.c sockets.c span.c supervise.c \
                   watchdog.c words.c

@@ -84,7 +84,10 @@ void background_count(struct background *background, const struct process *list,
 
 static bool has_slot(const struct gate_page *page, pid_t pid)
 {
-        for (size_t i = 0; pid > 0 && i < GATE_SLOTS_MAX; i++)
+        const uint32_t used = atomic_load(&page->slots_used);
+
+        /* No further: a slot that is only looked at costs memory, too. */
+        for (size_t i = 0; pid > 0 && i < used && i < GATE_SLOTS_MAX; i++)
                 if (gate_pid(&page->slots[i]) == (uint32_t)pid)
                         return true;
         return false;

@@ -4,6 +4,7 @@
  *
  * Collects the sockets and makes the gate's page, both at high descriptors, loads the shim by
  * LD_PRELOAD, leaves a watchdog behind if the server is to stop when idle, and becomes the server.
+ * With --resident it stays, and starts the server as its child whenever somebody connects.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -20,11 +21,12 @@
 #include "handover-fetch.h"
 #include "handover.h"
 #include "log.h"
+#include "resident.h"
 #include "server.h"
 #include "sockets.h"
 #include "span.h"
 #include "status.h"
-#include "watch.h"
+#include "watch-process.h"
 
 /* Below the 90 s after which systemd kills a service that does not stop. */
 #define DRAIN_LIMIT_DEFAULT "80s"
@@ -40,15 +42,13 @@
 #define GO_ON (-1)
 
 struct settings {
-        uint64_t exit_idle_usec;
-        uint64_t drain_limit_usec;
-        uint64_t background_limit_usec;
+        struct page_settings page;
         const char *preload;  /* NULL: beside the executable */
         const char *handover; /* NULL: the default, if nothing was passed */
         const char *listen[GATE_SOCKETS_MAX];
         size_t n_listen;
-        bool fd0;
-        bool read_ahead;
+        bool resident;
+        const char *liveness; /* NULL: nowhere */
 };
 
 static int print_help(void)
@@ -73,6 +73,10 @@ static int print_help(void)
                "                         php-cgi, fcgiwrap, programs with libfcgi (default: no)\n"
                "  --read-ahead=BOOLEAN   spare php-fpm most of its system calls for a request\n"
                "                         (default: yes)\n"
+               "  --resident             stay, and start SERVER for the first connection; with\n"
+               "                         --exit-idle-time=, again and again (default: no)\n"
+               "  --liveness=ADDRESS     where a resident tells probes that it is there: asleep,\n"
+               "                         awake or failing; as --listen= (default: nowhere)\n"
                "  --preload=PATH         the shim (default: libfpm-waker.so beside this)\n"
                "  --help                 print this and exit\n"
                "  --version              print the version and exit\n"
@@ -80,7 +84,8 @@ static int print_help(void)
                "Each option is also a variable, which the option overrides:\n"
                "FPM_WAKER_EXIT_IDLE_TIME, FPM_WAKER_DRAIN_LIMIT, FPM_WAKER_BACKGROUND_LIMIT,\n"
                "FPM_WAKER_LISTEN (addresses, with blanks between them), FPM_WAKER_HANDOVER,\n"
-               "FPM_WAKER_FD0 (yes or no), FPM_WAKER_READ_AHEAD, FPM_WAKER_PRELOAD.\n"
+               "FPM_WAKER_FD0 (yes or no), FPM_WAKER_READ_AHEAD, FPM_WAKER_RESIDENT (yes or no),\n"
+               "FPM_WAKER_LIVENESS, FPM_WAKER_PRELOAD.\n"
                "Exit statuses: see fpm-launcher(1).\n",
                DRAIN_LIMIT_DEFAULT, BACKGROUND_LIMIT_DEFAULT, HANDOVER_DEFAULT);
         return fflush(stdout) == 0 ? 0 : log_fail(STATUS_SYSTEM, "cannot print the help: %m");
@@ -155,21 +160,26 @@ static int read_variables(struct settings *settings)
         const char *background_limit = variable("FPM_WAKER_BACKGROUND_LIMIT");
         const char *fd0 = variable("FPM_WAKER_FD0");
         const char *read_ahead = variable("FPM_WAKER_READ_AHEAD");
+        const char *resident = variable("FPM_WAKER_RESIDENT");
         int r = 0;
 
         settings->preload = variable("FPM_WAKER_PRELOAD");
         settings->handover = variable("FPM_WAKER_HANDOVER");
+        settings->liveness = variable("FPM_WAKER_LIVENESS");
         if (exit_idle)
-                r = set_span("FPM_WAKER_EXIT_IDLE_TIME", exit_idle, &settings->exit_idle_usec);
+                r = set_span("FPM_WAKER_EXIT_IDLE_TIME", exit_idle, &settings->page.exit_idle_usec);
         if (r == 0 && drain_limit)
-                r = set_span("FPM_WAKER_DRAIN_LIMIT", drain_limit, &settings->drain_limit_usec);
+                r = set_span("FPM_WAKER_DRAIN_LIMIT", drain_limit,
+                             &settings->page.drain_limit_usec);
         if (r == 0 && background_limit)
                 r = set_span("FPM_WAKER_BACKGROUND_LIMIT", background_limit,
-                             &settings->background_limit_usec);
+                             &settings->page.background_limit_usec);
         if (r == 0 && fd0)
-                r = set_boolean("FPM_WAKER_FD0", fd0, &settings->fd0);
+                r = set_boolean("FPM_WAKER_FD0", fd0, &settings->page.fd0);
         if (r == 0 && read_ahead)
-                r = set_boolean("FPM_WAKER_READ_AHEAD", read_ahead, &settings->read_ahead);
+                r = set_boolean("FPM_WAKER_READ_AHEAD", read_ahead, &settings->page.read_ahead);
+        if (r == 0 && resident)
+                r = set_boolean("FPM_WAKER_RESIDENT", resident, &settings->resident);
         return r;
 }
 
@@ -185,6 +195,8 @@ static int read_options(int argc, char **argv, struct settings *settings)
                 HANDOVER,
                 FD0,
                 READ_AHEAD,
+                RESIDENT,
+                LIVENESS,
                 PRELOAD,
                 HELP,
                 VERSION,
@@ -197,6 +209,8 @@ static int read_options(int argc, char **argv, struct settings *settings)
             {"handover", required_argument, NULL, HANDOVER},
             {"fd0", no_argument, NULL, FD0},
             {"read-ahead", required_argument, NULL, READ_AHEAD},
+            {"resident", no_argument, NULL, RESIDENT},
+            {"liveness", required_argument, NULL, LIVENESS},
             {"preload", required_argument, NULL, PRELOAD},
             {"help", no_argument, NULL, HELP},
             {"version", no_argument, NULL, VERSION},
@@ -216,14 +230,14 @@ static int read_options(int argc, char **argv, struct settings *settings)
                                                            "[OPTION...] [--] SERVER [ARG...]");
                         return r > 0 ? r : GO_ON;
                 case EXIT_IDLE_TIME:
-                        r = set_span("--exit-idle-time=", optarg, &settings->exit_idle_usec);
+                        r = set_span("--exit-idle-time=", optarg, &settings->page.exit_idle_usec);
                         break;
                 case DRAIN_LIMIT:
-                        r = set_span("--drain-limit=", optarg, &settings->drain_limit_usec);
+                        r = set_span("--drain-limit=", optarg, &settings->page.drain_limit_usec);
                         break;
                 case BACKGROUND_LIMIT:
                         r = set_span("--background-limit=", optarg,
-                                     &settings->background_limit_usec);
+                                     &settings->page.background_limit_usec);
                         break;
                 case LISTEN:
                         r = add_listen(settings, optarg);
@@ -232,10 +246,16 @@ static int read_options(int argc, char **argv, struct settings *settings)
                         settings->handover = optarg;
                         break;
                 case FD0:
-                        settings->fd0 = true;
+                        settings->page.fd0 = true;
                         break;
                 case READ_AHEAD:
-                        r = set_boolean("--read-ahead=", optarg, &settings->read_ahead);
+                        r = set_boolean("--read-ahead=", optarg, &settings->page.read_ahead);
+                        break;
+                case RESIDENT:
+                        settings->resident = true;
+                        break;
+                case LIVENESS:
+                        settings->liveness = optarg;
                         break;
                 case PRELOAD:
                         settings->preload = optarg;
@@ -304,20 +324,24 @@ static int collect_sockets(const struct settings *settings, struct passed *passe
 
 int main(int argc, char **argv)
 {
-        struct settings settings = {.exit_idle_usec = GATE_INFINITY, .read_ahead = true};
+        struct settings settings = {
+            .page = {.exit_idle_usec = GATE_INFINITY, .read_ahead = true},
+        };
         struct passed passed = PASSED_NOTHING;
         struct server server;
         int r;
 
         /* What is wanted. */
-        (void)span_parse(DRAIN_LIMIT_DEFAULT, &settings.drain_limit_usec);
-        (void)span_parse(BACKGROUND_LIMIT_DEFAULT, &settings.background_limit_usec);
+        (void)span_parse(DRAIN_LIMIT_DEFAULT, &settings.page.drain_limit_usec);
+        (void)span_parse(BACKGROUND_LIMIT_DEFAULT, &settings.page.background_limit_usec);
         r = read_variables(&settings);
         if (r > 0)
                 return r;
         r = read_options(argc, argv, &settings);
         if (r != GO_ON)
                 return r;
+        if (settings.liveness && !settings.resident)
+                return log_fail(STATUS_USAGE, "--liveness=%s needs --resident", settings.liveness);
 
         /* Is it possible? Until here, and while this fails, nothing is touched. */
         r = server_find(&server, settings.preload, argv + optind);
@@ -328,17 +352,18 @@ int main(int argc, char **argv)
         r = collect_sockets(&settings, &passed);
         if (r > 0)
                 return r;
-        passed.gate.page->exit_idle_usec = settings.exit_idle_usec;
-        passed.gate.page->drain_limit_usec = settings.drain_limit_usec;
-        passed.gate.page->read_ahead = settings.read_ahead;
-        passed.gate.page->background_limit_usec = settings.background_limit_usec;
-        r = passed_settle(&passed, settings.fd0);
+        r = passed_settle(&passed, settings.page.fd0);
+        if (r > 0)
+                return r;
+        if (settings.resident)
+                return resident_live(&passed, &server, &settings.page, settings.liveness);
+        r = passed_write_page(&passed, &settings.page);
         if (r > 0)
                 return r;
 
         /* Who stops it when idle: fpm-waker, if the sockets came from there. */
-        if (settings.exit_idle_usec != GATE_INFINITY && passed.handover_fd < 0) {
-                r = watch_start(&passed, settings.fd0 ? SIGTERM : SIGQUIT);
+        if (settings.page.exit_idle_usec != GATE_INFINITY && passed.handover_fd < 0) {
+                r = watch_process_start(&passed, settings.page.fd0 ? SIGTERM : SIGQUIT);
                 if (r > 0)
                         return r;
         }

@@ -77,18 +77,44 @@ int process_read(pid_t pid, struct process *ret)
         return r < 0 ? r : process_parse(stat, ret);
 }
 
+/* Finds a line of /proc/PID/status, read into status: what is behind its name, or NULL. */
+static char *find_line(pid_t pid, const char *name, char *status, size_t size)
+{
+        char *line;
+
+        if (read_file(pid, "status", status, size) < 0)
+                return NULL;
+        line = strstr(status, name);
+        if (!line)
+                return NULL;
+        line += strlen(name);
+        line[strcspn(line, "\n")] = '\0';
+        return line;
+}
+
+/* A set of signals in /proc/PID/status: bit 0 is signal 1. */
+static uint64_t read_signals(pid_t pid, const char *name)
+{
+        char status[4096];
+        const char *set = find_line(pid, name, status, sizeof(status));
+
+        return set ? strtoull(set, NULL, 16) : 0;
+}
+
+bool process_heeds(pid_t pid, int signal)
+{
+        return (read_signals(pid, "\nSigCgt:") | read_signals(pid, "\nSigBlk:")) >> (signal - 1) &
+               1;
+}
+
 pid_t process_own_pid(pid_t pid)
 {
-        char status[4096], *line, *last;
-
+        char status[4096];
         /* "NSpid: 4711 1": its pid in each namespace down to its own. */
-        if (read_file(pid, "status", status, sizeof(status)) < 0)
-                return 0;
-        line = strstr(status, "\nNSpid:");
+        const char *line = find_line(pid, "\nNSpid:", status, sizeof(status)), *last;
+
         if (!line)
                 return 0;
-        line++;
-        line[strcspn(line, "\n")] = '\0';
         last = strrchr(line, '\t');
         return last ? (pid_t)strtol(last, NULL, 10) : 0;
 }

@@ -27,6 +27,10 @@ int process_parse(const char *stat, struct process *ret);
  * is gone or hidden, -errno. */
 int process_read(pid_t pid, struct process *ret);
 
+/* True if the process has a handler for a signal, or blocks it, as who reads it from a descriptor
+ * does. */
+bool process_heeds(pid_t pid, int signal);
+
 /* The pid of a process in its own pid namespace, be that ours or not; 0 if it is gone. */
 pid_t process_own_pid(pid_t pid);
 

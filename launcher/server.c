@@ -376,6 +376,8 @@ int server_prepare_environment(const struct server *server, int page_fd)
             "FPM_WAKER_PRELOAD",
             "FPM_WAKER_BACKGROUND_LIMIT",
             "FPM_WAKER_READ_AHEAD",
+            "FPM_WAKER_RESIDENT",
+            "FPM_WAKER_LIVENESS",
         };
         char page[16];
 

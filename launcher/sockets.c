@@ -280,7 +280,12 @@ static int open_socket(const union address *address, socklen_t length)
         return take_descriptor(&fd);
 }
 
-int passed_listen(struct passed *passed, const char *text)
+static bool is_bare_port(const char *text)
+{
+        return !strpbrk(text, "/:");
+}
+
+int socket_listen(const char *text, int *ret_fd)
 {
         union address address;
         socklen_t length;
@@ -292,6 +297,12 @@ int passed_listen(struct passed *passed, const char *text)
                                 "[::1]:9000 or 9000",
                                 text);
         fd = open_socket(&address, length);
+        if (fd == -EAFNOSUPPORT && is_bare_port(text)) {
+                /* No IPv6 here: all addresses are those of IPv4. */
+                address.in =
+                    (struct sockaddr_in){.sin_family = AF_INET, .sin_port = address.in6.sin6_port};
+                fd = open_socket(&address, sizeof(address.in));
+        }
         errno = -fd;
         if (fd == -EADDRINUSE)
                 return log_fail(STATUS_SYSTEM,
@@ -303,7 +314,16 @@ int passed_listen(struct passed *passed, const char *text)
                                 text);
         if (fd < 0)
                 return log_fail(STATUS_SYSTEM, "cannot listen: %s: %m", text);
-        return add_socket(passed, fd, "", 0);
+        *ret_fd = fd;
+        return 0;
+}
+
+int passed_listen(struct passed *passed, const char *text)
+{
+        int fd, r;
+
+        r = socket_listen(text, &fd);
+        return r > 0 ? r : add_socket(passed, fd, "", 0);
 }
 
 /* The page's memory. Whoever gets it later may write, but neither resize it nor lift the seals. */
@@ -407,7 +427,6 @@ static int settle_stdin(const struct passed *passed, bool fd0)
 
 int passed_settle(struct passed *passed, bool fd0)
 {
-        struct gate_page *page = passed->gate.page;
         int r;
 
         if (fd0 && passed->n_sockets != 1)
@@ -426,6 +445,12 @@ int passed_settle(struct passed *passed, bool fd0)
         errno = -r;
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot prepare descriptor 0: %m");
+        return 0;
+}
+
+int passed_write_page(const struct passed *passed, const struct page_settings *settings)
+{
+        struct gate_page *page = passed->gate.page;
 
         for (size_t i = 0; i < passed->n_sockets; i++) {
                 struct gate_socket *entry = &page->sockets[i];
@@ -436,8 +461,14 @@ int passed_settle(struct passed *passed, bool fd0)
                 *entry = (struct gate_socket){.inode = st.st_ino, .fd = passed->sockets[i]};
                 memcpy(entry->name, passed->names[i], sizeof(entry->name));
         }
+        page->magic = GATE_MAGIC;
+        page->version = GATE_VERSION;
         page->n_sockets = (uint32_t)passed->n_sockets;
-        page->fd0 = fd0;
+        page->exit_idle_usec = settings->exit_idle_usec;
+        page->drain_limit_usec = settings->drain_limit_usec;
+        page->background_limit_usec = settings->background_limit_usec;
+        page->read_ahead = settings->read_ahead;
+        page->fd0 = settings->fd0;
         page->closing_fd = passed->gate.closing_fd;
         page->waking_fd = passed->gate.waking_fd;
         page->handover_fd = passed->handover_fd;

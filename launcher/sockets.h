@@ -23,6 +23,15 @@ struct passed {
         char names[GATE_SOCKETS_MAX][GATE_NAME_MAX];
 };
 
+/* What the server's shim, and whoever watches the server, read in the page. */
+struct page_settings {
+        uint64_t exit_idle_usec;
+        uint64_t drain_limit_usec;
+        uint64_t background_limit_usec;
+        bool read_ahead;
+        bool fd0;
+};
+
 /* Nothing yet. Descriptors are owned by the struct and live until exec or exit. */
 #define PASSED_NOTHING                                                                             \
         {                                                                                          \
@@ -43,17 +52,23 @@ int passed_from_stdin(struct passed *passed);
 
 /*
  * Opens a listening socket, text being "/path", "127.0.0.1:9000", "[::1]:9000", or "9000" for all
- * addresses. A socket file at the path is replaced if no process is behind it, and refused
- * otherwise.
+ * addresses, on a machine without IPv6 those of IPv4. A socket file at the path is replaced if no
+ * process is behind it, and refused otherwise.
  */
+int socket_listen(const char *text, int *ret_fd);
+
+/* Opens one, and takes it. */
 int passed_listen(struct passed *passed, const char *text);
 
 /* Makes page and eventfds: sealed in size, gate open. For sockets that were not handed over. */
 int passed_make_page(struct passed *passed);
 
-/* Writes numbers, names and settings into the page, after moving every descriptor to
- * GATE_FIRST_FD or above, where it survives exec. fd0: also put the only socket at descriptor 0. */
+/* Moves every descriptor to GATE_FIRST_FD or above, where it survives exec. fd0: also puts the only
+ * socket at descriptor 0. */
 int passed_settle(struct passed *passed, bool fd0);
+
+/* Writes the settled descriptors' numbers, names and settings into the page. */
+int passed_write_page(const struct passed *passed, const struct page_settings *settings);
 
 /* True if fd is a stream socket that listens. Otherwise false, with errno. */
 bool is_listening(int fd);

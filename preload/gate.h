@@ -39,7 +39,7 @@
  * wrote it (SCM_CREDENTIALS). See handover.h.
  */
 #define GATE_SAYS_MASTER 'M' /* the writer has adopted a passed socket: it is the master */
-#define GATE_SAYS_READY  'R' /* a worker waits at the gate or is past it */
+#define GATE_SAYS_READY  'R' /* a worker waits at the gate or is past it; see ready_usec */
 
 /* Who holds the gate closed; the gate is open when nobody does. */
 enum gate_closer {
@@ -101,7 +101,9 @@ struct gate_page {
         _Alignas(64) _Atomic uint64_t closed; /* enum gate_closer's bits and the lease; 0: open */
         _Atomic uint32_t slots_used;          /* no slot from here on was ever claimed */
         _Atomic uint32_t master;              /* pid of the process that adopted, 0: none yet */
-        _Atomic uint64_t ready_usec; /* CLOCK_MONOTONIC of the first worker at the gate, 0: none */
+        /* CLOCK_MONOTONIC of the first worker at the gate, or of a master that forks one when
+         * somebody connects; 0: neither yet. */
+        _Atomic uint64_t ready_usec;
         /* CLOCK_BOOTTIME of the first of all, also before a reload: no request, and so no program
          * that one has started, is older. */
         _Atomic uint64_t first_ready_usec;
@@ -139,8 +141,8 @@ void gate_page_init(struct gate_page *page);
 void gate_reset(struct gate *gate);
 
 /*
- * Notes that a worker is at the gate. Returns true for the first since gate_reset(). Costs a read
- * otherwise.
+ * Notes that a worker is at the gate, or a master is there for it. Returns true for the first since
+ * gate_reset(). Costs a read otherwise.
  */
 bool gate_become_ready(struct gate_page *page);
 

@@ -459,7 +459,7 @@ inline be_back()
         fi
 #ifdef COLD
         ;
-        ready = true /* say_ready() */
+        ready = true /* shim_become_ready() */
 #endif
 }
 

@@ -421,10 +421,13 @@ long master_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *e
         listener->ondemand_number = fd;
         if (event)
                 listener->ondemand_event = *event;
-        if (operation == EPOLL_CTL_ADD)
+        if (operation == EPOLL_CTL_ADD) {
                 add_more_fd(listener);
-        else if (operation == EPOLL_CTL_DEL)
+                /* It may have no worker for long: none until the next request after a reload. */
+                shim_become_ready();
+        } else if (operation == EPOLL_CTL_DEL) {
                 remove_more_fd(listener);
+        }
         return r;
 }
 

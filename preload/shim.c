@@ -152,6 +152,12 @@ void shim_say(char what)
                 (void)raw6(sendto, fd, &what, 1, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 }
 
+void shim_become_ready(void)
+{
+        if (gate_become_ready(shim.gate.page))
+                shim_say(GATE_SAYS_READY);
+}
+
 /*
  * The kernel tells of fpm-waker's death by a signal: it must go to the process that drains. If that
  * signal came when nobody could heed it (a container's init without a handler), it is given again.

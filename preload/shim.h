@@ -165,6 +165,9 @@ void shim_become_server(void);
 /* Says one of GATE_SAYS_* on the hand-over connection, if there is one. Never blocks. */
 void shim_say(char what);
 
+/* Notes in the page that somebody waits for connections, and tells fpm-waker the first time. */
+void shim_become_ready(void);
+
 /* Notes what a descriptor is. */
 void shim_set_fd(int fd, unsigned kind);
 

@@ -73,12 +73,6 @@ static void become_worker(enum shim_role role)
         defer_signals();
 }
 
-static void say_ready(void)
-{
-        if (gate_become_ready(shim.gate.page))
-                shim_say(GATE_SAYS_READY);
-}
-
 /* Has no connection any more: is neither busy nor kept-alive. */
 static void wait_again(void)
 {
@@ -291,7 +285,7 @@ long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
         be_back();
         if (master_passed_on(since))
                 return -EINTR;
-        say_ready();
+        shim_become_ready();
         if (!slot)
                 return accept_without_gate(fd, address, size, flags);
         connection = listener->at_once ? accept_at_once(listener, address, size, flags)

@@ -77,6 +77,17 @@ request_runs() { pgrep -f "$fastcgi.*sleep.php" >/dev/null && [ "$(queue_length 
   wait_for logged 'Reloading in progress'
 }
 
+@test "a reload of pm = ondemand is done when no worker is there either, and then it sleeps" {
+  printf '%s\n' '[www]' 'pm = ondemand' >"$dir/zzz.conf"
+  vhost -v "$dir/zzz.conf:/usr/local/etc/php-fpm.d/zzz.conf:ro" --entrypoint "$launcher" php \
+    --exit-idle-time=2s -- php-fpm
+  contains "$(hello)" hello
+  timeout 20 systemctl reload "$service" || fail 'the reload does not come to its end'
+  wait_for -t 10 says 'Serving requests'
+  wait_for -t 10 is_asleep
+  is "$(exit_status)" 0
+}
+
 @test "a reload that fails is a failed service" {
   echo '[www]' >"$dir/zzz.conf"
   vhost -v "$dir/zzz.conf:/usr/local/etc/php-fpm.d/zzz.conf:ro" --entrypoint "$launcher" php \

@@ -62,7 +62,8 @@ page_of_server=(sh -c 'exec "$0" page' "$unit_test")
   local seen
   seen=$(env -i "PATH=$PATH" MINE=1 LISTEN_ADDRESS=mine FPM_WAKER_EXIT_IDLE_TIME=1min \
     FPM_WAKER_DRAIN_LIMIT=1s FPM_WAKER_BACKGROUND_LIMIT=1s FPM_WAKER_LISTEN= FPM_WAKER_FD0=no \
-    FPM_WAKER_HANDOVER= FPM_WAKER_READ_AHEAD=no "FPM_WAKER_PRELOAD=$shim" LISTEN_PIDFDID=7 \
+    FPM_WAKER_HANDOVER= FPM_WAKER_READ_AHEAD=no FPM_WAKER_RESIDENT=no FPM_WAKER_LIVENESS= \
+    "FPM_WAKER_PRELOAD=$shim" LISTEN_PIDFDID=7 \
     NOTIFY_SOCKET=/run/n WATCHDOG_USEC=1 FPM_SOCKETS=x=9 \
     "$holder" run "$dir/holder" "$launcher" env | sort)
   is "$seen" "FPM_SOCKETS=x=9
@@ -173,12 +174,13 @@ background-limit 0"
   "$launcher" --help >"$dir/help" 2>"$dir/stderr"
   is "$(<"$dir/stderr")" ''
   for option in exit-idle-time=SPAN drain-limit=SPAN background-limit=SPAN listen=ADDRESS \
-    handover=PATH fd0 read-ahead=BOOLEAN preload=PATH help version; do
+    handover=PATH fd0 read-ahead=BOOLEAN resident liveness=ADDRESS preload=PATH help version; do
     has_line "$dir/help" "^  --$option( |\$)" || fail "no $option"
   done
   for option in '(default: infinity)' '(default: 80s)' '(default: 1h;' FPM_WAKER_EXIT_IDLE_TIME \
     FPM_WAKER_DRAIN_LIMIT FPM_WAKER_BACKGROUND_LIMIT FPM_WAKER_LISTEN FPM_WAKER_HANDOVER \
-    FPM_WAKER_FD0 FPM_WAKER_READ_AHEAD FPM_WAKER_PRELOAD; do
+    FPM_WAKER_FD0 FPM_WAKER_READ_AHEAD FPM_WAKER_RESIDENT FPM_WAKER_LIVENESS \
+    FPM_WAKER_PRELOAD; do
     contains "$(<"$dir/help")" "$option"
   done
   [ "$(awk '{ print length }' "$dir/help" | sort -n | tail -n 1)" -le 80 ] || fail 'lines are too long'

@@ -45,6 +45,17 @@ serve_listening() {
   is_up "[::1]:$port"
 }
 
+@test "a bare port on a machine without IPv6 is all addresses of IPv4" {
+  local port
+  [ "$in_bed" = yes ] || skip 'needs a service manager'
+  port=$(free_port)
+  configure www "$port"
+  systemd-run -q --collect --unit="listen-$$" -p 'RestrictAddressFamilies=AF_UNIX AF_INET' \
+    "$launcher" "--preload=$shim" "--listen=$port" -- "$server_binary" -F -y "$dir/php-fpm.conf"
+  wait_for is_up "127.0.0.1:$port"
+  systemctl stop "listen-$$"
+}
+
 @test "as variable, with blanks between the addresses; the option wins" {
   export FPM_WAKER_LISTEN=" $dir/a.sock  $dir/b.sock
  $dir/c.sock"

@@ -71,6 +71,20 @@ patched() {
   refuses 2 'bad boolean in --read-ahead=: 2; use yes or no' "$launcher" --read-ahead=2 true
 }
 
+@test "resident mode" {
+  refuses 2 '--liveness=9001 needs --resident' "$launcher" --liveness=9001 true
+  refuses 2 '--liveness=9002 needs --resident' env FPM_WAKER_LIVENESS=9002 "$launcher" true
+  refuses 2 'bad boolean in FPM_WAKER_RESIDENT: perhaps; use yes or no' \
+    env FPM_WAKER_RESIDENT=perhaps "$launcher" true
+  refuses 2 'option takes no value: --resident=yes; see fpm-launcher --help' \
+    "$launcher" --resident=yes true
+  refuses 2 'not an address to listen on: localhost; use /path, 127.0.0.1:9000, [::1]:9000 or 9000' \
+    "$launcher" --resident --liveness=localhost true
+  refuses 1 "cannot listen: $www: Address already in use; a running server has this address" \
+    "$launcher" --resident "--liveness=$www" true
+  refuses 127 'cannot find the server: *' "$launcher" --resident php-fpm-none
+}
+
 @test "--fd0 with two sockets" {
   hold one=unix two=unix
   refuses 2 '--fd0 takes exactly one listening socket, but there are 2' "$launcher" --fd0 true

@@ -72,6 +72,18 @@ ended_after() {
   done
 }
 
+@test "of pm = ondemand: without any request, and after a reload that none follows" {
+  local since
+  configure www "$www" 'pm = ondemand'
+  since=$(now_ms)
+  serve --exit-idle-time=1s
+  ended_after "$since" 1000
+  serve --exit-idle-time=1s
+  is_up "$www"
+  reload
+  ended_after "$(now_ms)"
+}
+
 @test "TCP" {
   hold_tcp
   configure www "$tcp"
