@@ -15,10 +15,12 @@
 #include "conf.h"
 #include "docker.h"
 #include "engine.h"
+#include "failing.h"
 #include "installed.h"
 #include "log.h"
 #include "podman.h"
 #include "sockets.h"
+#include "span.h"
 #include "status.h"
 #include "supervise.h"
 #include "words.h"
@@ -39,6 +41,8 @@ const char run_usage[] =
     "  --conf=FILE      another conf; the vhost's name is FILE's, unless --vhost= says it\n"
     "  --handover=PATH  the socket for fpm-launcher; default: handover in $RUNTIME_DIRECTORY, or\n"
     "                   in " HANDOVER_DIRECTORY "/NAME\n"
+    "  --retry-limit=SPAN  the longest time between two attempts to start what fails to start,\n"
+    "                   and how long it is tried when nobody asks; default 60s, 0: once\n"
     "  --help           print this and exit\n"
     "\n"
     "See fpm-waker(8), fpm-waker.conf(5).\n";
@@ -48,6 +52,7 @@ struct arguments {
         const char *conf;
         const char *handover;
         char *const *command; /* NULL: the conf says it */
+        uint64_t retry_limit_usec;
 };
 
 /* --- arguments ----------------------------------------------------------------------------- */
@@ -55,11 +60,12 @@ struct arguments {
 /* Returns 0, an exit status, or -1 after --help. */
 static int parse_arguments(struct arguments *arguments, int argc, char **argv)
 {
-        enum { VHOST = 256, CONF, HANDOVER, HELP };
+        enum { VHOST = 256, CONF, HANDOVER, RETRY_LIMIT, HELP };
         static const struct option options[] = {
             {"vhost", required_argument, NULL, VHOST},
             {"conf", required_argument, NULL, CONF},
             {"handover", required_argument, NULL, HANDOVER},
+            {"retry-limit", required_argument, NULL, RETRY_LIMIT},
             {"help", no_argument, NULL, HELP},
             {0},
         };
@@ -76,6 +82,11 @@ static int parse_arguments(struct arguments *arguments, int argc, char **argv)
                         break;
                 case HANDOVER:
                         arguments->handover = optarg;
+                        break;
+                case RETRY_LIMIT:
+                        if (span_parse(optarg, &arguments->retry_limit_usec) < 0)
+                                return log_fail(STATUS_USAGE, "--retry-limit=%s is not a time span",
+                                                optarg);
                         break;
                 case HELP:
                         (void)fputs(run_usage, stdout);
@@ -259,37 +270,61 @@ static int become(const struct words *words)
                         "cannot execute %s: %s", command[0], strerror(errno));
 }
 
-static int run_command(const struct arguments *arguments, const char *launcher)
-{
-        _cleanup_free_ char *handover = NULL;
-        struct passed passed = PASSED_NOTHING;
-        int status;
+/* --- docker, and a command of one's own ---------------------------------------------------- */
 
-        handover = handover_path(arguments, &status);
-        if (!handover)
-                return status;
-        status = take_passed(&passed);
-        return status != 0 ? status : supervise(arguments->command, &passed, handover, launcher);
+struct docker_plan {
+        const struct arguments *arguments;
+        const char *conf_path;
+        const char *launcher;
+        const char *handover;
+};
+
+static int compose_given(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
+{
+        const struct docker_plan *plan = userdata;
+
+        for (char *const *word = plan->arguments->command; *word; word++)
+                words_add(command, *word);
+        *ret_retry_limit_usec = plan->arguments->retry_limit_usec;
+        return 0;
 }
 
-static int run_docker(const struct arguments *arguments, struct conf *conf, const char *launcher)
+/* Reads the conf each time: it may be what is repaired. */
+static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
 {
-        _cleanup_(words_done) struct words words = {0};
-        _cleanup_free_ char *handover = NULL;
-        struct passed passed = PASSED_NOTHING;
+        const struct docker_plan *plan = userdata;
+        _cleanup_(conf_done) struct conf conf = {0};
         int status;
 
-        handover = handover_path(arguments, &status);
-        if (!handover)
-                return status;
-        status = take_passed(&passed);
-        if (status == 0)
-                status = compose_docker(&words, conf, arguments->vhost, handover, launcher);
-        if (status == 0)
-                status = check_words(&words);
+        status = conf_read(&conf, plan->conf_path);
         if (status != 0)
                 return status;
-        return supervise(words.list, &passed, handover, launcher);
+        *ret_retry_limit_usec = conf.retry_limit_usec;
+        if (conf.engine != CONF_DOCKER)
+                return log_fail(STATUS_CONF, "%s: Engine: has changed: restart the service",
+                                plan->conf_path);
+        return compose_docker(command, &conf, plan->arguments->vhost, plan->handover,
+                              plan->launcher);
+}
+
+static int run_supervised(struct docker_plan *plan)
+{
+        _cleanup_free_ char *handover = NULL;
+        struct passed passed = PASSED_NOTHING;
+        struct supervision supervision = {
+            .passed = &passed,
+            .launcher = plan->launcher,
+            .compose = plan->arguments->command ? compose_given : compose_conf,
+            .userdata = plan,
+        };
+        int status;
+
+        handover = handover_path(plan->arguments, &status);
+        if (!handover)
+                return status;
+        plan->handover = supervision.handover_path = handover;
+        status = take_passed(&passed);
+        return status != 0 ? status : supervise(&supervision);
 }
 
 static int run_conf(struct arguments *arguments, const char *launcher)
@@ -318,7 +353,8 @@ static int run_conf(struct arguments *arguments, const char *launcher)
         switch (conf.engine) {
         case CONF_DOCKER:
                 arguments->vhost = vhost;
-                return run_docker(arguments, &conf, launcher);
+                return run_supervised(&(struct docker_plan){
+                    .arguments = arguments, .conf_path = path, .launcher = launcher});
         case CONF_PODMAN:
                 status = compose_podman(&words, &conf, vhost, launcher);
                 break;
@@ -331,7 +367,7 @@ static int run_conf(struct arguments *arguments, const char *launcher)
 
 int run(int argc, char **argv)
 {
-        struct arguments arguments = {0};
+        struct arguments arguments = {.retry_limit_usec = FAILING_RETRY_LIMIT_USEC};
         _cleanup_free_ char *launcher = NULL;
         int status, r;
 
@@ -347,6 +383,7 @@ int run(int argc, char **argv)
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot find fpm-launcher beside fpm-waker: %s",
                                 strerror(-r));
-        return arguments.command ? run_command(&arguments, launcher)
-                                 : run_conf(&arguments, launcher);
+        if (!arguments.command)
+                return run_conf(&arguments, launcher);
+        return run_supervised(&(struct docker_plan){.arguments = &arguments, .launcher = launcher});
 }

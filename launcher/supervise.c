@@ -10,8 +10,10 @@
 
 #include "client.h"
 #include "container.h"
+#include "failing.h"
 #include "handover-serve.h"
 #include "log.h"
+#include "responder.h"
 #include "status.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
@@ -26,38 +28,66 @@
  */
 #define RELOAD_COMMAND_USEC USEC_PER_SEC
 
+/* At the end of the service, whoever has just been accepted gets so long for the answer. */
+#define ANSWER_USEC  USEC_PER_SEC
+
+#define REASON_BYTES 1024
+
+/* One try to have a server that takes requests, and all that comes of it. */
+struct attempt {
+        struct words command;
+        struct client *client;       /* NULL: it has not come that far, or is over */
+        struct container *container; /* NULL: none lives */
+        uint64_t retry_limit_usec;
+        uint64_t ready_usec; /* CLOCK_MONOTONIC when the server took requests, 0: it never has */
+        bool served;         /* a launcher has got the sockets */
+        bool idle;           /* the container was told to stop because it was idle */
+        bool had_server;     /* of the last container: a server had started in it */
+        bool was_killed;     /* of the last container */
+        int client_status;   /* once it has ended */
+};
+
 struct supervisor {
         sd_event *event;
-        const struct passed *passed;
-        const char *engine; /* the first word of the command, for messages */
-
-        struct handover *handover;
-        struct client *client;
-        struct container *container; /* NULL: none lives */
+        const struct supervision *plan;
+        struct handover *handover; /* NULL: not made yet */
+        struct responder *responder;
+        struct failing *failing;
+        struct attempt attempt;
         sd_event_source *patience;
 
         uint64_t reload_usec; /* CLOCK_MONOTONIC when a reload began that is not done, else 0 */
-        bool served;          /* a launcher has got the sockets */
         bool stopping;        /* we were told to */
-        bool idle;            /* the container was told to stop because it was idle */
-        bool had_server;      /* of the last container: a server had started in it */
-        bool was_killed;      /* of the last container */
-        int client_status;    /* once it has ended */
+        bool leaving;         /* exit_status stands */
         int terminate_signal; /* the next one for a client that does not come to an end */
+        int failure;          /* status of the last failed attempt */
+        int exit_status;
 };
+
+static const char *engine(const struct supervisor *supervisor)
+{
+        return supervisor->attempt.command.list[0]; /* for messages */
+}
+
+/* In a failing period, the failure is what systemctl status is to show. */
+static void say_status(const struct supervisor *supervisor, const char *status)
+{
+        if (!failing_is(supervisor->failing))
+                (void)sd_notifyf(0, "STATUS=%s", status);
+}
 
 /* --- how it ended -------------------------------------------------------------------------- */
 
 /* The client has failed before a launcher came. */
 static int explain_refusal(const struct supervisor *supervisor, int status)
 {
-        const struct docker_report *report = client_report(supervisor->client);
+        const struct docker_report *report = client_report(supervisor->attempt.client);
         const char *reason = *report->reason ? report->reason : "it gave no reason";
 
         if (status != DOCKER_STATUS_OWN)
-                return log_fail(status,
+                return log_fail(status > 0 ? status : STATUS_SYSTEM,
                                 "%s ended with status %d before fpm-launcher had the sockets",
-                                supervisor->engine, status);
+                                engine(supervisor), status);
         switch (report->trouble) {
         case DOCKER_UNREACHABLE:
                 return log_fail(STATUS_ENGINE, "the engine is not reachable: %s", reason);
@@ -71,31 +101,53 @@ static int explain_refusal(const struct supervisor *supervisor, int status)
         return log_fail(STATUS_IMAGE, "the engine refused the container: %s", reason);
 }
 
-static int exit_status(const struct supervisor *supervisor)
+/* Says how the attempt has ended, and returns the exit status for that. */
+static int explain(const struct supervisor *supervisor)
 {
-        int status = supervisor->client_status;
+        const struct attempt *attempt = &supervisor->attempt;
+        int status = attempt->client_status;
 
         /* Turned away, or interrupted in its start, because we were told to stop. */
-        if (supervisor->stopping && !supervisor->had_server)
+        if (supervisor->stopping && !attempt->had_server)
                 return STATUS_OK;
-        if (!supervisor->served)
+        if (!attempt->served)
                 return explain_refusal(supervisor, status);
-        if (supervisor->idle) {
+        if (attempt->idle) {
                 if (status != 0 && status != DOCKER_STATUS_OWN)
                         log_line("the idle container ended with status %d", status);
                 return STATUS_OK;
         }
         /* The client lost the engine, and with it the container's result. */
         if (status == DOCKER_STATUS_OWN) {
-                if (supervisor->stopping && !supervisor->was_killed)
+                if (supervisor->stopping && !attempt->was_killed)
                         return STATUS_OK;
                 return log_fail(STATUS_SYSTEM, "the container has ended, but %s does not know how",
-                                supervisor->engine);
+                                engine(supervisor));
         }
+        if (status == 0 && attempt->ready_usec == 0 && !supervisor->stopping)
+                return log_fail(STATUS_SYSTEM,
+                                "the container ended with status 0 before it took requests");
         if (status != 0)
                 log_line("the container ended with status %d", status);
         return status;
 }
+
+/* Has this been a start that failed, so that it makes sense to answer requests and try again? */
+static bool has_failed_to_start(const struct supervisor *supervisor, int status)
+{
+        const struct attempt *attempt = &supervisor->attempt;
+
+        if (status == STATUS_OK || supervisor->stopping || attempt->retry_limit_usec == 0)
+                return false;
+        if (attempt->ready_usec == 0)
+                return true;
+        /* A reload that fails is to be seen as such; and a restarting engine is no fault of the
+         * server: systemd waits for it before the next start. */
+        return supervisor->reload_usec == 0 && attempt->client_status != DOCKER_STATUS_OWN &&
+               gate_now_usec() - attempt->ready_usec < FAILING_STAY_USEC;
+}
+
+/* --- the end of the service ---------------------------------------------------------------- */
 
 static int on_time_to_exit(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -103,59 +155,88 @@ static int on_time_to_exit(sd_event_source *source, uint64_t usec, void *userdat
 
         (void)source;
         (void)usec;
-        return sd_event_exit(supervisor->event, exit_status(supervisor));
+        return sd_event_exit(supervisor->event, supervisor->exit_status);
 }
 
-static void finish(struct supervisor *supervisor)
+static void exit_at(struct supervisor *supervisor, uint64_t usec)
+{
+        int r;
+
+        r = sd_event_add_time(supervisor->event, NULL, CLOCK_MONOTONIC, usec, 1, on_time_to_exit,
+                              supervisor);
+        if (r < 0)
+                (void)sd_event_exit(supervisor->event, supervisor->exit_status);
+}
+
+static void leave(struct supervisor *supervisor, int status)
 {
         uint64_t exit_usec =
             supervisor->reload_usec > 0 ? supervisor->reload_usec + RELOAD_COMMAND_USEC : 0;
-        int r;
 
-        r = sd_event_add_time(supervisor->event, NULL, CLOCK_MONOTONIC, exit_usec, 1,
-                              on_time_to_exit, supervisor);
-        if (r < 0)
-                (void)sd_event_exit(supervisor->event, exit_status(supervisor));
+        supervisor->exit_status = status;
+        supervisor->leaving = true;
+        failing_end(supervisor->failing);
+        responder_finish(supervisor->responder);
+        if (!responder_is_gone(supervisor->responder) && exit_usec == 0)
+                exit_usec = gate_now_usec() + ANSWER_USEC;
+        exit_at(supervisor, exit_usec);
 }
 
-/* --- the engine's client ------------------------------------------------------------------- */
-
-static void on_client_ended(int status, void *userdata)
+static void on_answered(void *userdata)
 {
         struct supervisor *supervisor = userdata;
 
-        supervisor->client_status = status;
-        if (supervisor->container) {
-                log_line("%s has ended with status %d, the container lives on", supervisor->engine,
-                         status);
+        if (supervisor->leaving && supervisor->reload_usec == 0)
+                exit_at(supervisor, 0);
+}
+
+/* --- the end of an attempt ----------------------------------------------------------------- */
+
+/* Captures what is said about a failure, so that it is not said over and over again. */
+static void finish(struct supervisor *supervisor)
+{
+        char reason[REASON_BYTES] = "";
+        int status;
+
+        log_capture(reason, sizeof(reason));
+        status = explain(supervisor);
+        log_capture(NULL, 0);
+        if (has_failed_to_start(supervisor, status)) {
+                supervisor->failure = status;
+                (void)failing_again(supervisor->failing, reason,
+                                    supervisor->attempt.retry_limit_usec);
                 return;
         }
-        if (status == DOCKER_STATUS_OWN && !supervisor->served && !supervisor->stopping &&
-            client_report(supervisor->client)->trouble == DOCKER_NAME_IN_USE &&
-            client_retry(supervisor->client)) {
-                /* The former container's requests may take longer than a start usually does. */
-                (void)sd_notifyf(0,
-                                 "STATUS=Waiting for the former container to end\n"
-                                 "EXTEND_TIMEOUT_USEC=%" PRIu64,
-                                 30 * USEC_PER_SEC);
-                return;
-        }
-        finish(supervisor);
+        if (*reason)
+                log_line("%s", reason);
+        leave(supervisor, status);
 }
 
 /* --- the container ------------------------------------------------------------------------- */
 
 static void on_container_dead(struct supervisor *supervisor)
 {
-        supervisor->had_server = container_has_server(supervisor->container);
-        supervisor->was_killed = container_was_killed(supervisor->container);
-        container_free(supervisor->container);
-        supervisor->container = NULL;
-        if (!client_is_running(supervisor->client)) {
+        struct attempt *attempt = &supervisor->attempt;
+
+        attempt->had_server = container_has_server(attempt->container);
+        attempt->was_killed = container_was_killed(attempt->container);
+        container_free(attempt->container);
+        attempt->container = NULL;
+        if (!client_is_running(attempt->client)) {
                 finish(supervisor);
                 return;
         }
-        (void)sd_notify(0, "STATUS=The container has ended, waiting for the engine");
+        say_status(supervisor, "The container has ended, waiting for the engine");
+}
+
+static void on_container_ready(struct supervisor *supervisor)
+{
+        supervisor->reload_usec = 0;
+        if (supervisor->attempt.ready_usec == 0)
+                supervisor->attempt.ready_usec = gate_now_usec();
+        failing_ready(supervisor->failing);
+        if (!supervisor->stopping)
+                (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
 }
 
 static void on_container_event(enum container_event what, void *userdata)
@@ -164,9 +245,7 @@ static void on_container_event(enum container_event what, void *userdata)
 
         switch (what) {
         case CONTAINER_READY:
-                supervisor->reload_usec = 0;
-                if (!supervisor->stopping)
-                        (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
+                on_container_ready(supervisor);
                 break;
         case CONTAINER_RELOADING:
                 supervisor->reload_usec = gate_now_usec();
@@ -174,11 +253,11 @@ static void on_container_event(enum container_event what, void *userdata)
                                  supervisor->reload_usec);
                 break;
         case CONTAINER_IDLE:
-                supervisor->idle = true;
+                supervisor->attempt.idle = true;
                 (void)sd_notify(0, "STOPPING=1\nSTATUS=Idle, stopping");
                 break;
         case CONTAINER_BUSY:
-                supervisor->idle = false;
+                supervisor->attempt.idle = false;
                 (void)sd_notify(0, "STATUS=Serving requests");
                 break;
         case CONTAINER_DEAD:
@@ -190,20 +269,124 @@ static void on_container_event(enum container_event what, void *userdata)
 static const char *on_knock(int connection, const struct peer *launcher, void *userdata)
 {
         struct supervisor *supervisor = userdata;
+        struct attempt *attempt = &supervisor->attempt;
         int r;
 
-        if (supervisor->container)
+        if (attempt->container)
                 return "the sockets are already in a living container";
         if (supervisor->stopping)
                 return "the vhost is being stopped";
-        r = container_new(&supervisor->container, supervisor->event, supervisor->passed, connection,
-                          launcher, on_container_event, supervisor);
+        if (!attempt->client || supervisor->leaving)
+                return "no container is being started";
+        r = container_new(&attempt->container, supervisor->event, supervisor->plan->passed,
+                          connection, launcher, on_container_event, supervisor);
         if (r < 0)
                 return strerror(-r);
-        supervisor->served = true;
-        supervisor->idle = false;
-        (void)sd_notify(0, "STATUS=The container runs, waiting for the server in it");
+        attempt->served = true;
+        attempt->idle = false;
+        say_status(supervisor, "The container runs, waiting for the server in it");
         return NULL;
+}
+
+/* --- attempts ------------------------------------------------------------------------------ */
+
+static void attempt_done(struct attempt *attempt)
+{
+        container_free(attempt->container);
+        client_free(attempt->client);
+        words_done(&attempt->command);
+        *attempt = (struct attempt){0};
+}
+
+static void on_client_ended(int status, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+        struct attempt *attempt = &supervisor->attempt;
+
+        attempt->client_status = status;
+        if (attempt->container) {
+                log_line("%s has ended with status %d, the container lives on", engine(supervisor),
+                         status);
+                return;
+        }
+        if (status == DOCKER_STATUS_OWN && !attempt->served && !supervisor->stopping &&
+            client_report(attempt->client)->trouble == DOCKER_NAME_IN_USE &&
+            client_retry(attempt->client)) {
+                /* The former container's requests may take longer than a start usually does. */
+                say_status(supervisor, "Waiting for the former container to end");
+                (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, 30 * USEC_PER_SEC);
+                return;
+        }
+        finish(supervisor);
+}
+
+/* Returns 0, or an exit status after having said what is wrong. */
+static int start_attempt(struct supervisor *supervisor)
+{
+        const struct supervision *plan = supervisor->plan;
+        struct attempt *attempt = &supervisor->attempt;
+        int status, r;
+
+        status = plan->compose(&attempt->command, &attempt->retry_limit_usec, plan->userdata);
+        if (status != 0)
+                return status;
+        if (words_result(&attempt->command) < 0)
+                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s",
+                                strerror(-words_result(&attempt->command)));
+        if (!supervisor->handover)
+                status = handover_new(&supervisor->handover, supervisor->event, plan->handover_path,
+                                      plan->launcher, on_knock, supervisor);
+        if (status != 0)
+                return status;
+        r = client_new(&attempt->client, supervisor->event, attempt->command.list, on_client_ended,
+                       supervisor);
+        if (r < 0)
+                return log_fail(STATUS_SYSTEM, "cannot start the container: %s", strerror(-r));
+        r = client_start(attempt->client);
+        if (r < 0)
+                return log_fail(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
+                                "cannot execute %s: %s", engine(supervisor), strerror(-r));
+        say_status(supervisor, "Starting the container");
+        return 0;
+}
+
+static void attempt(struct supervisor *supervisor)
+{
+        char reason[REASON_BYTES] = "";
+        uint64_t limit_usec = supervisor->attempt.retry_limit_usec;
+        int status;
+
+        attempt_done(&supervisor->attempt);
+        /* Until a conf that can be read says otherwise. */
+        supervisor->attempt.retry_limit_usec = limit_usec;
+        log_capture(reason, sizeof(reason));
+        status = start_attempt(supervisor);
+        log_capture(NULL, 0);
+        if (status == 0)
+                return;
+        if (supervisor->attempt.retry_limit_usec > 0) {
+                supervisor->failure = status;
+                (void)failing_again(supervisor->failing, reason,
+                                    supervisor->attempt.retry_limit_usec);
+                return;
+        }
+        log_line("%s", reason);
+        leave(supervisor, status);
+}
+
+static void on_failing_event(enum failing_event what, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+
+        switch (what) {
+        case FAILING_ATTEMPT:
+                attempt(supervisor);
+                break;
+        case FAILING_GIVE_UP:
+                log_line("nobody asks any more: the next attempt is made with the next request");
+                leave(supervisor, supervisor->failure);
+                break;
+        }
 }
 
 /* --- the service manager's signals --------------------------------------------------------- */
@@ -214,10 +397,10 @@ static int on_client_patience_over(sd_event_source *source, uint64_t usec, void 
 
         (void)usec;
         /* container_stop() limits the time of a living container. */
-        if (!supervisor->container) {
-                log_line("%s does not come to an end: signal %d", supervisor->engine,
+        if (!supervisor->attempt.container) {
+                log_line("%s does not come to an end: signal %d", engine(supervisor),
                          supervisor->terminate_signal);
-                client_kill(supervisor->client, supervisor->terminate_signal);
+                client_kill(supervisor->attempt.client, supervisor->terminate_signal);
                 supervisor->terminate_signal = SIGKILL;
         }
         (void)sd_event_source_set_time_relative(source, CLIENT_PATIENCE_USEC);
@@ -232,17 +415,21 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 
         (void)source;
         (void)info;
-        if (supervisor->container)
-                container_stop(supervisor->container);
+        if (supervisor->attempt.container)
+                container_stop(supervisor->attempt.container);
         if (supervisor->stopping)
                 return 0;
         supervisor->stopping = true;
         (void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping when the running requests are done");
+        if (failing_waits(supervisor->failing)) {
+                leave(supervisor, STATUS_OK);
+                return 0;
+        }
         /*
          * A container that is just being created is not interrupted: that would leave it behind.
          * Its launcher is turned away instead, and so it ends and is removed.
          */
-        client_give_up(supervisor->client);
+        client_give_up(supervisor->attempt.client);
         r = sd_event_add_time_relative(supervisor->event, &supervisor->patience, CLOCK_MONOTONIC,
                                        CLIENT_PATIENCE_USEC, 0, on_client_patience_over,
                                        supervisor);
@@ -258,8 +445,10 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
         (void)source;
         (void)info;
         /* A container that is not there yet reads the newest configuration by itself. */
-        if (supervisor->container)
-                container_reload(supervisor->container);
+        if (supervisor->attempt.container)
+                container_reload(supervisor->attempt.container);
+        else
+                failing_hurry(supervisor->failing);
         return 0;
 }
 
@@ -292,50 +481,42 @@ static int watch_signals(struct supervisor *supervisor)
 
 /* --- all of it ----------------------------------------------------------------------------- */
 
-static int start(struct supervisor *supervisor, char *const *command, const char *handover_path,
-                 const char *launcher)
+static int set_up(struct supervisor *supervisor)
 {
         int r;
 
         r = watch_signals(supervisor);
         if (r >= 0)
-                r = client_new(&supervisor->client, supervisor->event, command, on_client_ended,
-                               supervisor);
-        if (r < 0)
-                return log_fail(STATUS_SYSTEM, "cannot set the event loop up: %s", strerror(-r));
-        r = handover_new(&supervisor->handover, supervisor->event, handover_path, launcher,
-                         on_knock, supervisor);
-        if (r != 0)
-                return r;
-        r = client_start(supervisor->client);
-        if (r < 0)
-                return log_fail(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
-                                "cannot execute %s: %s", command[0], strerror(-r));
-        (void)sd_notify(0, "STATUS=Starting the container");
-        return 0;
+                r = responder_new(&supervisor->responder, supervisor->event,
+                                  supervisor->plan->passed, on_answered, supervisor);
+        if (r >= 0)
+                r = failing_new(&supervisor->failing, supervisor->event, supervisor->responder,
+                                on_failing_event, supervisor);
+        return r;
 }
 
-int supervise(char *const *command, const struct passed *passed, const char *handover_path,
-              const char *launcher)
+int supervise(const struct supervision *supervision)
 {
         struct supervisor supervisor = {
-            .passed = passed,
-            .engine = command[0],
+            .plan = supervision,
             .terminate_signal = SIGTERM,
         };
         int r, status;
 
         r = sd_event_new(&supervisor.event);
+        if (r >= 0)
+                r = set_up(&supervisor);
         if (r < 0)
-                return log_fail(STATUS_SYSTEM, "cannot make an event loop: %s", strerror(-r));
-        status = start(&supervisor, command, handover_path, launcher);
-        if (status == 0) {
+                status = log_fail(STATUS_SYSTEM, "cannot set the event loop up: %s", strerror(-r));
+        else {
+                attempt(&supervisor);
                 status = sd_event_loop(supervisor.event);
                 if (status < 0)
                         status = log_fail(STATUS_SYSTEM, "event loop: %s", strerror(-status));
         }
-        container_free(supervisor.container);
-        client_free(supervisor.client);
+        attempt_done(&supervisor.attempt);
+        failing_free(supervisor.failing);
+        responder_free(supervisor.responder);
         handover_free(supervisor.handover);
         (void)sd_event_source_disable_unref(supervisor.patience);
         (void)sd_event_unref(supervisor.event);
