@@ -104,31 +104,25 @@ static int on_time_to_give_up(sd_event_source *source, uint64_t usec, void *user
         return 0;
 }
 
-static void begin(struct failing *failing, uint64_t now_usec)
+bool failing_is_news(const struct failing *failing, const char *reason)
 {
-        failing->since_usec = now_usec;
-        failing->delay_usec = 0;
-        failing->attempts = 0;
-        failing->reason[0] = '\0';
+        return !failing_is(failing) ||
+               strncmp(failing->reason, reason, sizeof(failing->reason) - 1) != 0;
 }
 
-static bool say(struct failing *failing, const char *reason)
-{
-        if (strncmp(failing->reason, reason, sizeof(failing->reason) - 1) == 0)
-                return false;
-        (void)snprintf(failing->reason, sizeof(failing->reason), "%s", reason);
-        log_line("%s", reason);
-        return true;
-}
-
-bool failing_again(struct failing *failing, const char *reason, uint64_t limit_usec)
+void failing_again(struct failing *failing, const char *reason, uint64_t limit_usec)
 {
         uint64_t now_usec = gate_now_usec(), next_usec;
-        bool is_new;
 
-        if (!failing_is(failing))
-                begin(failing, now_usec);
-        is_new = say(failing, reason);
+        if (failing_is_news(failing, reason)) {
+                log_line("%s", reason);
+                (void)snprintf(failing->reason, sizeof(failing->reason), "%s", reason);
+        }
+        if (!failing_is(failing)) {
+                failing->since_usec = now_usec;
+                failing->delay_usec = 0;
+                failing->attempts = 0;
+        }
         failing->attempts++;
         failing->ready_usec = 0;
         disable(&failing->stays);
@@ -148,7 +142,6 @@ bool failing_again(struct failing *failing, const char *reason, uint64_t limit_u
                          "EXTEND_TIMEOUT_USEC=%" PRIu64,
                          failing->reason, (failing->delay_usec + USEC_PER_SEC - 1) / USEC_PER_SEC,
                          add(failing->delay_usec, START_TIMEOUT_USEC));
-        return is_new;
 }
 
 bool failing_waits(const struct failing *failing)

@@ -32,11 +32,12 @@ typedef void (*failing_event_t)(enum failing_event what, void *userdata);
 int failing_new(struct failing **ret, sd_event *event, struct responder *responder,
                 failing_event_t happened, void *userdata);
 
-/*
- * An attempt has failed. limit_usec: the longest time between two attempts. Returns true if the
- * reason is not the one that was said last, and so has been said now.
+/* True unless the reason is the one that was said last in this period. */
+bool failing_is_news(const struct failing *failing, const char *reason);
+
+/* An attempt has failed: says why if that is news. limit_usec: the longest time between attempts.
  */
-bool failing_again(struct failing *failing, const char *reason, uint64_t limit_usec);
+void failing_again(struct failing *failing, const char *reason, uint64_t limit_usec);
 
 /* The server takes requests. */
 void failing_ready(struct failing *failing);

@@ -53,6 +53,7 @@ struct arguments {
         const char *handover;
         char *const *command; /* NULL: the conf says it */
         uint64_t retry_limit_usec;
+        bool has_retry_limit; /* else the conf says it, or the default is good */
 };
 
 /* --- arguments ----------------------------------------------------------------------------- */
@@ -84,6 +85,7 @@ static int parse_arguments(struct arguments *arguments, int argc, char **argv)
                         arguments->handover = optarg;
                         break;
                 case RETRY_LIMIT:
+                        arguments->has_retry_limit = true;
                         if (span_parse(optarg, &arguments->retry_limit_usec) < 0)
                                 return log_fail(STATUS_USAGE, "--retry-limit=%s is not a time span",
                                                 optarg);
@@ -296,10 +298,12 @@ static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, v
         _cleanup_(conf_done) struct conf conf = {0};
         int status;
 
+        *ret_retry_limit_usec = plan->arguments->retry_limit_usec;
         status = conf_read(&conf, plan->conf_path);
         if (status != 0)
                 return status;
-        *ret_retry_limit_usec = conf.retry_limit_usec;
+        if (!plan->arguments->has_retry_limit)
+                *ret_retry_limit_usec = conf.retry_limit_usec;
         if (conf.engine != CONF_DOCKER)
                 return log_fail(STATUS_CONF, "%s: Engine: has changed: restart the service",
                                 plan->conf_path);

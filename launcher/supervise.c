@@ -83,11 +83,12 @@ static int explain_refusal(const struct supervisor *supervisor, int status)
 {
         const struct docker_report *report = client_report(supervisor->attempt.client);
         const char *reason = *report->reason ? report->reason : "it gave no reason";
+        const char *complaint = client_complaint(supervisor->attempt.client);
 
         if (status != DOCKER_STATUS_OWN)
                 return log_fail(status > 0 ? status : STATUS_SYSTEM,
-                                "%s ended with status %d before fpm-launcher had the sockets",
-                                engine(supervisor), status);
+                                "%s ended with status %d before fpm-launcher had the sockets%s%s",
+                                engine(supervisor), status, *complaint ? ": " : "", complaint);
         switch (report->trouble) {
         case DOCKER_UNREACHABLE:
                 return log_fail(STATUS_ENGINE, "the engine is not reachable: %s", reason);
@@ -105,6 +106,7 @@ static int explain_refusal(const struct supervisor *supervisor, int status)
 static int explain(const struct supervisor *supervisor)
 {
         const struct attempt *attempt = &supervisor->attempt;
+        const char *complaint = client_complaint(attempt->client);
         int status = attempt->client_status;
 
         /* Turned away, or interrupted in its start, because we were told to stop. */
@@ -124,9 +126,10 @@ static int explain(const struct supervisor *supervisor)
                 return log_fail(STATUS_SYSTEM, "the container has ended, but %s does not know how",
                                 engine(supervisor));
         }
-        if (status == 0 && attempt->ready_usec == 0 && !supervisor->stopping)
-                return log_fail(STATUS_SYSTEM,
-                                "the container ended with status 0 before it took requests");
+        if (attempt->ready_usec == 0 && !supervisor->stopping)
+                return log_fail(status > 0 ? status : STATUS_SYSTEM,
+                                "the container ended with status %d before it took requests%s%s",
+                                status, *complaint ? ": " : "", complaint);
         if (status != 0)
                 log_line("the container ended with status %d", status);
         return status;
@@ -192,6 +195,17 @@ static void on_answered(void *userdata)
 
 /* --- the end of an attempt ----------------------------------------------------------------- */
 
+/* An attempt has failed that is not the last one. */
+static void fail_for_now(struct supervisor *supervisor, int status, const char *reason)
+{
+        struct attempt *attempt = &supervisor->attempt;
+
+        supervisor->failure = status;
+        if (attempt->client && failing_is_news(supervisor->failing, reason))
+                client_release(attempt->client);
+        failing_again(supervisor->failing, reason, attempt->retry_limit_usec);
+}
+
 /* Captures what is said about a failure, so that it is not said over and over again. */
 static void finish(struct supervisor *supervisor)
 {
@@ -202,11 +216,10 @@ static void finish(struct supervisor *supervisor)
         status = explain(supervisor);
         log_capture(NULL, 0);
         if (has_failed_to_start(supervisor, status)) {
-                supervisor->failure = status;
-                (void)failing_again(supervisor->failing, reason,
-                                    supervisor->attempt.retry_limit_usec);
+                fail_for_now(supervisor, status, reason);
                 return;
         }
+        client_release(supervisor->attempt.client);
         if (*reason)
                 log_line("%s", reason);
         leave(supervisor, status);
@@ -234,6 +247,7 @@ static void on_container_ready(struct supervisor *supervisor)
         supervisor->reload_usec = 0;
         if (supervisor->attempt.ready_usec == 0)
                 supervisor->attempt.ready_usec = gate_now_usec();
+        client_release(supervisor->attempt.client);
         failing_ready(supervisor->failing);
         if (!supervisor->stopping)
                 (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
@@ -342,6 +356,8 @@ static int start_attempt(struct supervisor *supervisor)
                        supervisor);
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot start the container: %s", strerror(-r));
+        if (failing_is(supervisor->failing))
+                client_hold(attempt->client);
         r = client_start(attempt->client);
         if (r < 0)
                 return log_fail(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
@@ -353,21 +369,16 @@ static int start_attempt(struct supervisor *supervisor)
 static void attempt(struct supervisor *supervisor)
 {
         char reason[REASON_BYTES] = "";
-        uint64_t limit_usec = supervisor->attempt.retry_limit_usec;
         int status;
 
         attempt_done(&supervisor->attempt);
-        /* Until a conf that can be read says otherwise. */
-        supervisor->attempt.retry_limit_usec = limit_usec;
         log_capture(reason, sizeof(reason));
         status = start_attempt(supervisor);
         log_capture(NULL, 0);
         if (status == 0)
                 return;
         if (supervisor->attempt.retry_limit_usec > 0) {
-                supervisor->failure = status;
-                (void)failing_again(supervisor->failing, reason,
-                                    supervisor->attempt.retry_limit_usec);
+                fail_for_now(supervisor, status, reason);
                 return;
         }
         log_line("%s", reason);
