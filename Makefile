@@ -38,8 +38,8 @@ waker_c     = $(addprefix launcher/,fpm-waker.c $(waker_parts))
 launcher_parts := background.c cgroup.c handover-fetch.c log.c process.c server.c sockets.c span.c watch.c \
                   watchdog.c
 waker_parts    := background.c cgroup.c client.c complaint.c conf.c container.c docker.c engine.c failing.c \
-                  handover-serve.c installed.c log.c peer.c podman.c process.c relay.c responder.c run.c \
-                  sockets.c span.c supervise.c watchdog.c words.c
+                  handover-serve.c installed.c log.c maintenance.c peer.c podman.c process.c relay.c \
+                  responder.c run.c sockets.c span.c supervise.c vhost.c watchdog.c words.c
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 

@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "cleanup.h"
@@ -136,6 +137,15 @@ static int on_client_exits(sd_event_source *source, const siginfo_t *info, void 
         return 0;
 }
 
+/* As it is in a unit. */
+static bool stdout_is_stderr(void)
+{
+        struct stat out, error;
+
+        return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
+               out.st_dev == error.st_dev && out.st_ino == error.st_ino;
+}
+
 int client_start(struct client *client)
 {
         _cleanup_close_ int child_fd = -1;
@@ -150,7 +160,7 @@ int client_start(struct client *client)
                 return r;
         if (client->holding)
                 relay_hold(client->relay);
-        r = spawn(client->command, -1, child_fd, &client->pid);
+        r = spawn(client->command, stdout_is_stderr() ? child_fd : -1, child_fd, &client->pid);
         if (r >= 0)
                 r = sd_event_add_child(client->event, &client->exits, client->pid, WEXITED,
                                        on_client_exits, client);

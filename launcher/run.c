@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "run.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -23,10 +22,9 @@
 #include "span.h"
 #include "status.h"
 #include "supervise.h"
+#include "vhost.h"
 #include "words.h"
 
-#define CONF_DIRECTORY     "/etc/fpm-waker"
-#define CONF_SUFFIX        ".conf"
 #define HANDOVER_DIRECTORY "/run/fpm-waker-handover"
 
 const char run_usage[] =
@@ -37,7 +35,7 @@ const char run_usage[] =
     "(docker run ... --entrypoint /fpm-waker/fpm-launcher IMAGE ... -- php-fpm), stops it when it\n"
     "is idle, and exits with its result. Without COMMAND, the vhost's conf says what to start.\n"
     "\n"
-    "  --vhost=NAME     the vhost; its conf is " CONF_DIRECTORY "/NAME" CONF_SUFFIX "\n"
+    "  --vhost=NAME     the vhost; its conf is " VHOST_DIRECTORY "/NAME" VHOST_CONF_SUFFIX "\n"
     "  --conf=FILE      another conf; the vhost's name is FILE's, unless --vhost= says it\n"
     "  --handover=PATH  the socket for fpm-launcher; default: handover in $RUNTIME_DIRECTORY, or\n"
     "                   in " HANDOVER_DIRECTORY "/NAME\n"
@@ -107,33 +105,6 @@ static int parse_arguments(struct arguments *arguments, int argc, char **argv)
         if (!arguments->conf && !arguments->vhost && !arguments->command)
                 return log_fail(STATUS_USAGE, "nothing to run, see fpm-waker run --help");
         return 0;
-}
-
-/* A vhost's name is part of paths, of a container's name and of a unit's. */
-static int check_vhost(const char *name)
-{
-        const char *p = name;
-
-        if (isalnum((unsigned char)*p))
-                for (p++; isalnum((unsigned char)*p) || (*p && strchr("-_.", *p)); p++)
-                        ;
-        if (p == name || *p)
-                return log_fail(STATUS_USAGE,
-                                "not the name of a vhost: \"%s\": letters, digits, and - _ . "
-                                "behind the first",
-                                name);
-        return 0;
-}
-
-/* "/etc/fpm-waker/site.conf" is the conf of "site". */
-static char *vhost_of_conf(const char *path)
-{
-        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-        size_t n = strlen(name), suffix = strlen(CONF_SUFFIX);
-
-        if (n > suffix && strcmp(name + n - suffix, CONF_SUFFIX) == 0)
-                n -= suffix;
-        return strndup(name, n);
 }
 
 /* --- the sockets that systemd passed ------------------------------------------------------- */
@@ -311,9 +282,22 @@ static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, v
                               plan->launcher);
 }
 
+/* Where the vhost's files are: the stem of their paths, to be freed, or NULL if it has none. */
+static int find_stem(const struct docker_plan *plan, char **ret)
+{
+        *ret = NULL;
+        if (plan->conf_path)
+                *ret = vhost_stem_of_conf(plan->conf_path);
+        else if (!plan->arguments->vhost)
+                return 0;
+        else if (asprintf(ret, VHOST_DIRECTORY "/%s", plan->arguments->vhost) < 0)
+                *ret = NULL;
+        return *ret ? 0 : log_fail(STATUS_SYSTEM, "cannot start: %s", strerror(ENOMEM));
+}
+
 static int run_supervised(struct docker_plan *plan)
 {
-        _cleanup_free_ char *handover = NULL;
+        _cleanup_free_ char *handover = NULL, *stem = NULL;
         struct passed passed = PASSED_NOTHING;
         struct supervision supervision = {
             .passed = &passed,
@@ -327,6 +311,10 @@ static int run_supervised(struct docker_plan *plan)
         if (!handover)
                 return status;
         plan->handover = supervision.handover_path = handover;
+        status = find_stem(plan, &stem);
+        if (status != 0)
+                return status;
+        supervision.stem = stem;
         status = take_passed(&passed);
         return status != 0 ? status : supervise(&supervision);
 }
@@ -340,7 +328,7 @@ static int run_conf(struct arguments *arguments, const char *launcher)
 
         if (arguments->conf)
                 path = strdup(arguments->conf);
-        else if (asprintf(&path, CONF_DIRECTORY "/%s" CONF_SUFFIX, arguments->vhost) < 0)
+        else if (asprintf(&path, VHOST_DIRECTORY "/%s" VHOST_CONF_SUFFIX, arguments->vhost) < 0)
                 path = NULL;
         if (arguments->vhost)
                 vhost = strdup(arguments->vhost);
@@ -348,7 +336,7 @@ static int run_conf(struct arguments *arguments, const char *launcher)
                 vhost = vhost_of_conf(arguments->conf);
         if (!path || !vhost)
                 return log_fail(STATUS_SYSTEM, "cannot read a conf: %s", strerror(ENOMEM));
-        status = check_vhost(vhost);
+        status = vhost_check(vhost);
         if (status == 0)
                 status = conf_read(&conf, path);
         if (status != 0)
@@ -379,7 +367,7 @@ int run(int argc, char **argv)
         if (status != 0)
                 return status < 0 ? STATUS_OK : status;
         if (arguments.vhost) {
-                status = check_vhost(arguments.vhost);
+                status = vhost_check(arguments.vhost);
                 if (status != 0)
                         return status;
         }

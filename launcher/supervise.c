@@ -13,6 +13,7 @@
 #include "failing.h"
 #include "handover-serve.h"
 #include "log.h"
+#include "maintenance.h"
 #include "responder.h"
 #include "status.h"
 
@@ -53,11 +54,14 @@ struct supervisor {
         struct handover *handover; /* NULL: not made yet */
         struct responder *responder;
         struct failing *failing;
+        struct maintenance *maintenance;
         struct attempt attempt;
-        sd_event_source *patience;
+        sd_event_source *patience; /* with an attempt that shall end */
+        sd_event_source *asks;     /* somebody still does, in maintenance */
 
         uint64_t reload_usec; /* CLOCK_MONOTONIC when a reload began that is not done, else 0 */
-        bool stopping;        /* we were told to */
+        bool terminated;      /* we were told to stop */
+        bool stopping;        /* the attempt was told to end: for that, or for maintenance */
         bool leaving;         /* exit_status stands */
         int terminate_signal; /* the next one for a client that does not come to an end */
         int failure;          /* status of the last failed attempt */
@@ -67,6 +71,11 @@ struct supervisor {
 static const char *engine(const struct supervisor *supervisor)
 {
         return supervisor->attempt.command.list[0]; /* for messages */
+}
+
+static bool attempt_runs(const struct attempt *attempt)
+{
+        return attempt->container || (attempt->client && client_is_running(attempt->client));
 }
 
 /* In a failing period, the failure is what systemctl status is to show. */
@@ -193,6 +202,42 @@ static void on_answered(void *userdata)
                 exit_at(supervisor, 0);
 }
 
+/* --- maintenance --------------------------------------------------------------------------- */
+
+static int on_time_to_sleep(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+        uint64_t over_usec = responder_last_asked(supervisor->responder) + MAINTENANCE_USEC;
+
+        if (over_usec <= usec) {
+                leave(supervisor, STATUS_OK);
+                return 0;
+        }
+        (void)sd_event_source_set_time(source, over_usec);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* Instead of an attempt. */
+static void maintain(struct supervisor *supervisor)
+{
+        int r;
+
+        supervisor->stopping = false;
+        supervisor->patience = sd_event_source_disable_unref(supervisor->patience);
+        failing_end(supervisor->failing);
+        /* Whoever answers now may do so with another page. */
+        responder_finish(supervisor->responder);
+        responder_retry_after(supervisor->responder, MAINTENANCE_USEC);
+        responder_start(supervisor->responder, maintenance_page(supervisor->maintenance));
+        supervisor->asks = sd_event_source_disable_unref(supervisor->asks);
+        r = sd_event_add_time(supervisor->event, &supervisor->asks, CLOCK_MONOTONIC,
+                              gate_now_usec() + MAINTENANCE_USEC, 0, on_time_to_sleep, supervisor);
+        if (r < 0)
+                log_line("cannot end when nobody asks: %s", strerror(-r));
+        (void)sd_notify(0, "READY=1\nSTATUS=In maintenance");
+}
+
 /* --- the end of an attempt ----------------------------------------------------------------- */
 
 /* An attempt has failed that is not the last one. */
@@ -222,7 +267,10 @@ static void finish(struct supervisor *supervisor)
         client_release(supervisor->attempt.client);
         if (*reason)
                 log_line("%s", reason);
-        leave(supervisor, status);
+        if (maintenance_is_on(supervisor->maintenance) && !supervisor->terminated)
+                maintain(supervisor);
+        else
+                leave(supervisor, status);
 }
 
 /* --- the container ------------------------------------------------------------------------- */
@@ -290,7 +338,7 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
                 return "the sockets are already in a living container";
         if (supervisor->stopping)
                 return "the vhost is being stopped";
-        if (!attempt->client || supervisor->leaving)
+        if (!attempt_runs(attempt))
                 return "no container is being started";
         r = container_new(&attempt->container, supervisor->event, supervisor->plan->passed,
                           connection, launcher, on_container_event, supervisor);
@@ -372,6 +420,10 @@ static void attempt(struct supervisor *supervisor)
         int status;
 
         attempt_done(&supervisor->attempt);
+        if (maintenance_is_on(supervisor->maintenance)) {
+                maintain(supervisor);
+                return;
+        }
         log_capture(reason, sizeof(reason));
         status = start_attempt(supervisor);
         log_capture(NULL, 0);
@@ -419,34 +471,63 @@ static int on_client_patience_over(sd_event_source *source, uint64_t usec, void 
         return 0;
 }
 
-static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+static void stop_attempt(struct supervisor *supervisor)
 {
-        struct supervisor *supervisor = userdata;
+        struct attempt *attempt = &supervisor->attempt;
         int r;
 
-        (void)source;
-        (void)info;
-        if (supervisor->attempt.container)
-                container_stop(supervisor->attempt.container);
+        if (attempt->container)
+                container_stop(attempt->container);
         if (supervisor->stopping)
-                return 0;
+                return;
         supervisor->stopping = true;
-        (void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping when the running requests are done");
-        if (failing_waits(supervisor->failing)) {
-                leave(supervisor, STATUS_OK);
-                return 0;
-        }
         /*
          * A container that is just being created is not interrupted: that would leave it behind.
          * Its launcher is turned away instead, and so it ends and is removed.
          */
-        client_give_up(supervisor->attempt.client);
+        client_give_up(attempt->client);
         r = sd_event_add_time_relative(supervisor->event, &supervisor->patience, CLOCK_MONOTONIC,
                                        CLIENT_PATIENCE_USEC, 0, on_client_patience_over,
                                        supervisor);
         if (r < 0)
                 log_line("cannot limit the time to stop: %s", strerror(-r));
+}
+
+static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+
+        (void)source;
+        (void)info;
+        if (!supervisor->terminated)
+                (void)sd_notify(0, "STOPPING=1\n"
+                                   "STATUS=Stopping when the running requests are done");
+        supervisor->terminated = true;
+        if (attempt_runs(&supervisor->attempt))
+                stop_attempt(supervisor);
+        else if (!supervisor->leaving)
+                leave(supervisor, STATUS_OK);
         return 0;
+}
+
+static void on_maintenance(bool is_on, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+
+        if (supervisor->terminated || supervisor->leaving)
+                return;
+        log_line("maintenance is %s", is_on ? "on" : "off");
+        if (is_on && attempt_runs(&supervisor->attempt)) {
+                (void)sd_notify(0, "STATUS=Stopping for maintenance");
+                stop_attempt(supervisor);
+        } else if (is_on) {
+                maintain(supervisor);
+        } else if (supervisor->asks) {
+                supervisor->asks = sd_event_source_disable_unref(supervisor->asks);
+                responder_finish(supervisor->responder);
+                responder_retry_after(supervisor->responder, 0);
+                attempt(supervisor);
+        }
 }
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -503,6 +584,9 @@ static int set_up(struct supervisor *supervisor)
         if (r >= 0)
                 r = failing_new(&supervisor->failing, supervisor->event, supervisor->responder,
                                 on_failing_event, supervisor);
+        if (r >= 0 && supervisor->plan->stem)
+                r = maintenance_new(&supervisor->maintenance, supervisor->event,
+                                    supervisor->plan->stem, on_maintenance, supervisor);
         return r;
 }
 
@@ -526,10 +610,12 @@ int supervise(const struct supervision *supervision)
                         status = log_fail(STATUS_SYSTEM, "event loop: %s", strerror(-status));
         }
         attempt_done(&supervisor.attempt);
+        maintenance_free(supervisor.maintenance);
         failing_free(supervisor.failing);
         responder_free(supervisor.responder);
         handover_free(supervisor.handover);
         (void)sd_event_source_disable_unref(supervisor.patience);
+        (void)sd_event_source_disable_unref(supervisor.asks);
         (void)sd_event_unref(supervisor.event);
         return status;
 }

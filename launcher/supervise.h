@@ -15,6 +15,7 @@ struct supervision {
         const struct passed *passed; /* the sockets to hand over */
         const char *handover_path;   /* where */
         const char *launcher;        /* path of fpm-launcher */
+        const char *stem;            /* see maintenance.h; NULL: this vhost is never in that */
         /*
          * Says for each attempt anew what starts the container, and the longest time until the
          * next attempt if it fails, 0: there is none. Returns 0, or an exit status after having

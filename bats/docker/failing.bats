@@ -5,6 +5,7 @@
 
 load ../helpers
 load waker
+load ../unavailable
 
 setup() { start_vhost_test; }
 
@@ -12,27 +13,6 @@ teardown() {
   systemctl start docker
   docker rmi late >/dev/null 2>&1 || true
   end_vhost_test
-}
-
-page=$(
-  cat <<'PAGE'
-<!DOCTYPE html>
-<html><head><title>503 Service Unavailable</title></head>
-<body><h1>Service Unavailable</h1>
-<p>This site cannot answer at the moment. Please try again a little later.</p>
-</body></html>
-PAGE
-)
-
-# unavailable RETRY-AFTER: a regular expression. This request gets its 503 within a second.
-unavailable() {
-  local began answer
-  began=$(now_ms)
-  answer=$(hello | tr -d '\r')
-  is "$(($(now_ms) - began < 1000))" 1 "answered within a second"
-  matches "$(echo "$answer" | sed -n 2p)" "^Retry-After: $1\$"
-  is "$(echo "$answer" | sed 2d)" \
-    "Status: 503 Service Unavailable"$'\n'"Content-Type: text/html"$'\n\n'"$page"
 }
 
 # fails REASON: the first request makes the first attempt, and gets its 503 when that has failed.
@@ -121,14 +101,19 @@ said() { is "$(log_of_test | grep -c "^fpm-waker: $2")" "$1" "lines: $(log_of_te
   vhost -v "$dir:/gates" --entrypoint "$launcher" php --exit-idle-time=1min -- \
     sh -c 'echo >>/gates/starts; [ ! -e /gates/broken ] || exit 3; exec php-fpm'
   contains "$(hello)" 'Status: 503 Service Unavailable'
-  start flood "$fastcgi" --clients=4 --duration=1000 "$socket" /var/www/html/hello.php
+  start flood bash -c 'until [ -e "$0/dry" ]; do "$@" || exit; done' "$dir" \
+    "$fastcgi" --clients=4 --duration=2 "$socket" /var/www/html/hello.php
   flood=$pid
   wait_for -t 120 has_started 20
   unavailable 1
   rm "$dir/broken"
   is_served_again
+  touch "$dir/dry"
+  wait "$flood"
+  # Not one was lost, and none was kept waiting.
+  is "$(grep -Evc '^ok [1-9][0-9]* lost 0 slowest [0-9]{1,3}\.[0-9] ms' "$dir/flood.log")" 0 \
+    "$(cat "$dir/flood.log")"
   said 1 'the container ended with status 3 before it took requests'
-  kill -TERM "$flood"
   is "$(systemctl show -P NRestarts "$service")" 0
 }
 
@@ -193,8 +178,6 @@ has_started() { [ "$(wc -l <"$dir/starts")" -ge "$1" ]; }
   wait_for not responder
 }
 
-# Its pid.
-responder() { pgrep -x fpm-responder; }
 # One thread waits for connections, all others have one.
 in_conversation() { [ "$(ps -o nlwp= -p "$(responder)" | xargs)" = $(($1 + 1)) ]; }
 

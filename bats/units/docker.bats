@@ -111,13 +111,15 @@ logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
   vhost ExitIdleTime=infinity RetryLimit=100ms
   sed -i 's/^Command=.*/Command=php-fpm --no-such-option/' /etc/fpm-waker/my-site.example.com.conf
   flood /var/www/html/hello.php
-  wait_for -t 60 logged 'it took requests: .*no-such-option'
+  wait_for -t 60 logged 'fpm-waker: the container ended with status 64 before it took requests: '
   main=$(systemctl show -P MainPID "$unit.service")
   wait_for -t 60 eval 'systemctl show -P StatusText "$unit.service" | grep -q "attempt 20 is"'
   sed -i 's/^Command=.*/Command=docker-php-entrypoint php-fpm/' /etc/fpm-waker/my-site.example.com.conf
   wait_for eval 'hello | grep "hello from "'
   end_flood
   is "$(failures)" 0
+  is "$(journal_of "$unit.service" --since="@$began" | grep -c 'ended with status 64')" 1
+  is "$(journal_of "$unit.service" --since="@$began" | grep -c '^Usage: php')" 1
   is "$(systemctl show -P MainPID "$unit.service")" "$main"
 }
 
