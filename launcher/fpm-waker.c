@@ -22,9 +22,9 @@ static int print_help(void)
 {
         (void)printf("Usage: fpm-waker SUBCOMMAND [OPTION...]\n\n");
         for (size_t i = 0; i < sizeof(subcommands) / sizeof(*subcommands); i++)
-                (void)printf("  %-11s %s\n", subcommands[i].name, subcommands[i].summary);
+                (void)printf("  %-12s %s\n", subcommands[i].name, subcommands[i].summary);
         (void)printf("\n  --help     print this and exit; also behind a subcommand\n"
-                     "  --version   print the version and exit\n\n"
+                     "  --version    print the version and exit\n\n"
                      "See fpm-waker(8).\n");
         return STATUS_OK;
 }

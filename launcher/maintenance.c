@@ -55,8 +55,8 @@ static int watch_directory(struct maintenance *maintenance, sd_event *event)
         r = sd_event_add_inotify(event, &maintenance->watch, dirname(path),
                                  IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM,
                                  on_directory_changed, maintenance);
-        /* No directory, no file in it. */
-        return r < 0 && r != -ENOENT ? r : 0;
+        /* What cannot be seen is not there. */
+        return r < 0 && r != -ENOENT && r != -EACCES ? r : 0;
 }
 
 int maintenance_new(struct maintenance **ret, sd_event *event, const char *stem,

@@ -209,13 +209,15 @@ static int compose_podman(struct words *words, struct conf *conf, const char *vh
         return status;
 }
 
-static int compose_native(struct words *words, const struct conf *conf, const char *launcher)
+static int compose_native(struct words *words, const struct conf *conf, const char *handover,
+                          const char *launcher)
 {
-        for (size_t i = 0; i < conf->environment.n; i++)
-                if (putenv(conf->environment.list[i]) != 0)
-                        return log_fail(STATUS_SYSTEM, "cannot set %s: %s",
-                                        conf->environment.list[i], strerror(errno));
+        if (conf->environment.n > 0) {
+                words_add(words, "env");
+                words_add_all(words, &conf->environment);
+        }
         words_add(words, launcher);
+        words_addf(words, "--handover=%s", handover);
         conf_launcher_words(words, conf);
         words_add(words, "--");
         words_add_all(words, &conf->command);
@@ -243,9 +245,9 @@ static int become(const struct words *words)
                         "cannot execute %s: %s", command[0], strerror(errno));
 }
 
-/* --- docker, and a command of one's own ---------------------------------------------------- */
+/* --- what is supervised: docker, native, and a command of one's own ----------------------- */
 
-struct docker_plan {
+struct plan {
         const struct arguments *arguments;
         const char *conf_path;
         const char *launcher;
@@ -254,7 +256,7 @@ struct docker_plan {
 
 static int compose_given(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
 {
-        const struct docker_plan *plan = userdata;
+        const struct plan *plan = userdata;
 
         for (char *const *word = plan->arguments->command; *word; word++)
                 words_add(command, *word);
@@ -265,7 +267,7 @@ static int compose_given(struct words *command, uint64_t *ret_retry_limit_usec, 
 /* Reads the conf each time: it may be what is repaired. */
 static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
 {
-        const struct docker_plan *plan = userdata;
+        const struct plan *plan = userdata;
         _cleanup_(conf_done) struct conf conf = {0};
         int status;
 
@@ -275,15 +277,21 @@ static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, v
                 return status;
         if (!plan->arguments->has_retry_limit)
                 *ret_retry_limit_usec = conf.retry_limit_usec;
-        if (conf.engine != CONF_DOCKER)
-                return log_fail(STATUS_CONF, "%s: Engine: has changed: restart the service",
-                                plan->conf_path);
-        return compose_docker(command, &conf, plan->arguments->vhost, plan->handover,
-                              plan->launcher);
+        switch (conf.engine) {
+        case CONF_DOCKER:
+                return compose_docker(command, &conf, plan->arguments->vhost, plan->handover,
+                                      plan->launcher);
+        case CONF_NATIVE:
+                return compose_native(command, &conf, plan->handover, plan->launcher);
+        case CONF_PODMAN:
+                break;
+        }
+        return log_fail(STATUS_CONF, "%s: Engine: was not podman when the service started",
+                        plan->conf_path);
 }
 
 /* Where the vhost's files are: the stem of their paths, to be freed, or NULL if it has none. */
-static int find_stem(const struct docker_plan *plan, char **ret)
+static int find_stem(const struct plan *plan, char **ret)
 {
         *ret = NULL;
         if (plan->conf_path)
@@ -295,7 +303,7 @@ static int find_stem(const struct docker_plan *plan, char **ret)
         return *ret ? 0 : log_fail(STATUS_SYSTEM, "cannot start: %s", strerror(ENOMEM));
 }
 
-static int run_supervised(struct docker_plan *plan)
+static int run_supervised(struct plan *plan)
 {
         _cleanup_free_ char *handover = NULL, *stem = NULL;
         struct passed passed = PASSED_NOTHING;
@@ -324,6 +332,7 @@ static int run_conf(struct arguments *arguments, const char *launcher)
         _cleanup_(conf_done) struct conf conf = {0};
         _cleanup_(words_done) struct words words = {0};
         _cleanup_free_ char *path = NULL, *vhost = NULL;
+        char reason[1024];
         int status;
 
         if (arguments->conf)
@@ -337,24 +346,23 @@ static int run_conf(struct arguments *arguments, const char *launcher)
         if (!path || !vhost)
                 return log_fail(STATUS_SYSTEM, "cannot read a conf: %s", strerror(ENOMEM));
         status = vhost_check(vhost);
-        if (status == 0)
-                status = conf_read(&conf, path);
         if (status != 0)
                 return status;
+        log_capture(reason, sizeof(reason));
+        status = conf_read(&conf, path);
+        log_capture(NULL, 0);
+        /* In a unit that can wait until it is right, requests get an answer meanwhile. */
+        if (status != 0 && !(getenv("RUNTIME_DIRECTORY") && passed_in_environment()))
+                return log_fail(status, "%s", reason);
 
-        switch (conf.engine) {
-        case CONF_DOCKER:
-                arguments->vhost = vhost;
-                return run_supervised(&(struct docker_plan){
-                    .arguments = arguments, .conf_path = path, .launcher = launcher});
-        case CONF_PODMAN:
+        /* podman passes the sockets on by itself. */
+        if (status == 0 && conf.engine == CONF_PODMAN) {
                 status = compose_podman(&words, &conf, vhost, launcher);
-                break;
-        case CONF_NATIVE:
-                status = compose_native(&words, &conf, launcher);
-                break;
+                return status != 0 ? status : become(&words);
         }
-        return status != 0 ? status : become(&words);
+        arguments->vhost = vhost;
+        return run_supervised(
+            &(struct plan){.arguments = arguments, .conf_path = path, .launcher = launcher});
 }
 
 int run(int argc, char **argv)
@@ -377,5 +385,5 @@ int run(int argc, char **argv)
                                 strerror(-r));
         if (!arguments.command)
                 return run_conf(&arguments, launcher);
-        return run_supervised(&(struct docker_plan){.arguments = &arguments, .launcher = launcher});
+        return run_supervised(&(struct plan){.arguments = &arguments, .launcher = launcher});
 }

@@ -125,7 +125,7 @@ static int explain(const struct supervisor *supervisor)
                 return explain_refusal(supervisor, status);
         if (attempt->idle) {
                 if (status != 0 && status != DOCKER_STATUS_OWN)
-                        log_line("the idle container ended with status %d", status);
+                        log_line("the idle server ended with status %d", status);
                 return STATUS_OK;
         }
         /* The client lost the engine, and with it the container's result. */
@@ -137,10 +137,10 @@ static int explain(const struct supervisor *supervisor)
         }
         if (attempt->ready_usec == 0 && !supervisor->stopping)
                 return log_fail(status > 0 ? status : STATUS_SYSTEM,
-                                "the container ended with status %d before it took requests%s%s",
+                                "the server ended with status %d before it took requests%s%s",
                                 status, *complaint ? ": " : "", complaint);
         if (status != 0)
-                log_line("the container ended with status %d", status);
+                log_line("the server ended with status %d", status);
         return status;
 }
 
@@ -224,6 +224,7 @@ static void maintain(struct supervisor *supervisor)
         int r;
 
         supervisor->stopping = false;
+        supervisor->terminate_signal = SIGTERM;
         supervisor->patience = sd_event_source_disable_unref(supervisor->patience);
         failing_end(supervisor->failing);
         /* Whoever answers now may do so with another page. */
@@ -287,7 +288,7 @@ static void on_container_dead(struct supervisor *supervisor)
                 finish(supervisor);
                 return;
         }
-        say_status(supervisor, "The container has ended, waiting for the engine");
+        say_status(supervisor, "The server has ended, waiting for the engine");
 }
 
 static void on_container_ready(struct supervisor *supervisor)
@@ -346,7 +347,7 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
                 return strerror(-r);
         attempt->served = true;
         attempt->idle = false;
-        say_status(supervisor, "The container runs, waiting for the server in it");
+        say_status(supervisor, "Waiting for the server to take requests");
         return NULL;
 }
 
@@ -366,6 +367,11 @@ static void on_client_ended(int status, void *userdata)
         struct attempt *attempt = &supervisor->attempt;
 
         attempt->client_status = status;
+        /* Without an engine in between, the client itself has become the server. */
+        if (attempt->container && container_is_dead(attempt->container)) {
+                on_container_dead(supervisor);
+                return;
+        }
         if (attempt->container) {
                 log_line("%s has ended with status %d, the container lives on", engine(supervisor),
                          status);
@@ -410,7 +416,7 @@ static int start_attempt(struct supervisor *supervisor)
         if (r < 0)
                 return log_fail(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
                                 "cannot execute %s: %s", engine(supervisor), strerror(-r));
-        say_status(supervisor, "Starting the container");
+        say_status(supervisor, "Starting");
         return 0;
 }
 

@@ -91,7 +91,7 @@ is_served() { contains "$(hello)" hello; }
 @test "while it starts: no container is left" {
   printf '%s\n' 'Command=sh -c "sleep 600; exec php-fpm"' Image=php >"/etc/fpm-waker/$name.conf"
   start client "$fastcgi" --timeout=60 "$socket" /var/www/html/hello.php
-  wait_for says 'The container runs, waiting for the server in it'
+  wait_for says 'Waiting for the server to take requests'
   switch on
   wait "$pid"
   contains "$(cat "$dir/client.log")" 'Status: 503'
