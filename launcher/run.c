@@ -327,12 +327,29 @@ static int run_supervised(struct plan *plan)
         return status != 0 ? status : supervise(&supervision);
 }
 
+/* In a unit that can wait until the conf is right, a wrong one counts as an empty one: requests get
+ * an answer meanwhile. */
+static int read_first(struct conf *conf, const char *path)
+{
+        char reason[1024];
+        int status;
+
+        log_capture(reason, sizeof(reason));
+        status = conf_read(conf, path);
+        log_capture(NULL, 0);
+        if (status == 0)
+                return 0;
+        if (!getenv("RUNTIME_DIRECTORY") || !passed_in_environment())
+                return log_fail(status, "%s", reason);
+        conf_done(conf);
+        return 0;
+}
+
 static int run_conf(struct arguments *arguments, const char *launcher)
 {
         _cleanup_(conf_done) struct conf conf = {0};
         _cleanup_(words_done) struct words words = {0};
         _cleanup_free_ char *path = NULL, *vhost = NULL;
-        char reason[1024];
         int status;
 
         if (arguments->conf)
@@ -346,17 +363,13 @@ static int run_conf(struct arguments *arguments, const char *launcher)
         if (!path || !vhost)
                 return log_fail(STATUS_SYSTEM, "cannot read a conf: %s", strerror(ENOMEM));
         status = vhost_check(vhost);
+        if (status == 0)
+                status = read_first(&conf, path);
         if (status != 0)
                 return status;
-        log_capture(reason, sizeof(reason));
-        status = conf_read(&conf, path);
-        log_capture(NULL, 0);
-        /* In a unit that can wait until it is right, requests get an answer meanwhile. */
-        if (status != 0 && !(getenv("RUNTIME_DIRECTORY") && passed_in_environment()))
-                return log_fail(status, "%s", reason);
 
         /* podman passes the sockets on by itself. */
-        if (status == 0 && conf.engine == CONF_PODMAN) {
+        if (conf.engine == CONF_PODMAN) {
                 status = compose_podman(&words, &conf, vhost, launcher);
                 return status != 0 ? status : become(&words);
         }

@@ -193,6 +193,8 @@ in_conversation() { [ "$(ps -o nlwp= -p "$(responder)" | xargs)" = $(($1 + 1)) ]
   responder
   # O_RDWR | O_CLOEXEC; not O_NONBLOCK, which systemd takes away at each start.
   is "$(flags_of_socket | xargs)" 'flags: 02000002'
+  # Nothing else is held: the three standard ones, the socket, and the pipe that tells it to finish.
+  is "$(find "/proc/$(responder)/fd" -type l | wc -l)" 5 "$(ls -l "/proc/$(responder)/fd")"
   docker tag php late
   is_served_again
   wait_for not responder
@@ -249,4 +251,18 @@ says_next_attempt_in() { [[ $(status_text) == "Failing: "*"; next attempt in $1 
     not responder
     nothing_runs
   done
+}
+
+@test "fpm-waker is killed while it fails: the next request is answered all the same" {
+  local former
+  vhost --entrypoint "$launcher" late -- php-fpm
+  fails 'the image is missing: '
+  former=$(responder)
+  kill -KILL "$(master_of_service)"
+  wait_for is_gone "$former"
+  contains "$(hello)" 'Status: 503 Service Unavailable'
+  unavailable '[12]'
+  is "$(responder | wc -l)" 1
+  docker tag php late
+  is_served_again
 }
