@@ -39,8 +39,9 @@ const char run_usage[] =
     "  --conf=FILE      another conf; the vhost's name is FILE's, unless --vhost= says it\n"
     "  --handover=PATH  the socket for fpm-launcher; default: handover in $RUNTIME_DIRECTORY, or\n"
     "                   in " HANDOVER_DIRECTORY "/NAME\n"
-    "  --retry-limit=SPAN  the longest time between two attempts to start what fails to start,\n"
-    "                   and how long it is tried when nobody asks; default 60s, 0: once\n"
+    "  --retry-limit=SPAN\n"
+    "                   the longest time between two attempts to start what fails to start, and\n"
+    "                   how long it is tried when nobody asks; default: the conf's, or 60s\n"
     "  --help           print this and exit\n"
     "\n"
     "See fpm-waker(8), fpm-waker.conf(5).\n";
@@ -245,7 +246,7 @@ static int become(const struct words *words)
                         "cannot execute %s: %s", command[0], strerror(errno));
 }
 
-/* --- what is supervised: docker, native, and a command of one's own ----------------------- */
+/* --- what is supervised: docker, native, and a command of one's own ------------------------ */
 
 struct plan {
         const struct arguments *arguments;

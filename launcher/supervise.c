@@ -223,6 +223,7 @@ static void maintain(struct supervisor *supervisor)
 {
         int r;
 
+        supervisor->reload_usec = 0;
         supervisor->stopping = false;
         supervisor->terminate_signal = SIGTERM;
         supervisor->patience = sd_event_source_disable_unref(supervisor->patience);
