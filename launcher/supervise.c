@@ -407,6 +407,7 @@ static int start_attempt(struct supervisor *supervisor)
                                       plan->launcher, on_knock, supervisor);
         if (status != 0)
                 return status;
+        handover_spare_words(supervisor->handover, failing_is(supervisor->failing));
         r = client_new(&attempt->client, supervisor->event, attempt->command.list, on_client_ended,
                        supervisor);
         if (r < 0)

@@ -79,7 +79,9 @@ said() { is "$(log_of_test | grep -c "^fpm-waker: $2")" "$1" "lines: $(log_of_te
     exec /tmp/other --handover=/fpm-waker/run/handover --preload=/fpm-waker/libfpm-waker.so -- php-fpm"
   contains "$(hello)" 'Status: 503 Service Unavailable'
   wait_for logged 'it is not fpm-launcher'
-  unavailable '[12]'
+  wait_for eval '[[ $(status_text) == *"; next attempt in 4 s" ]]'
+  is "$(log_of_test | grep -c 'it is not fpm-launcher')" 1
+  unavailable '[1-4]'
   touch "$dir/right"
   is_served_again
 }
