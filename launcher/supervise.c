@@ -41,6 +41,7 @@ struct attempt {
         struct container *container; /* NULL: none lives */
         uint64_t retry_limit_usec;
         uint64_t ready_usec; /* CLOCK_MONOTONIC when the server took requests, 0: it never has */
+        bool repeated;       /* the engine was asked twice */
         bool served;         /* a launcher has got the sockets */
         bool idle;           /* the container was told to stop because it was idle */
         bool had_server;     /* of the last container: a server had started in it */
@@ -362,6 +363,34 @@ static void attempt_done(struct attempt *attempt)
         *attempt = (struct attempt){0};
 }
 
+/* The engine has not started a container, but may do so if it is asked again. */
+static bool ask_again(struct supervisor *supervisor)
+{
+        struct attempt *attempt = &supervisor->attempt;
+
+        if (attempt->served || supervisor->stopping)
+                return false;
+        switch (client_report(attempt->client)->trouble) {
+        case DOCKER_NAME_IN_USE:
+                if (!client_retry(attempt->client))
+                        return false;
+                /* The former container's requests may take longer than a start usually does. */
+                say_status(supervisor, "Waiting for the former container to end");
+                (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, 30 * USEC_PER_SEC);
+                return true;
+        case DOCKER_UNREACHABLE:
+                /* It may just be restarting: then its socket is with systemd, and we wait there. */
+                if (attempt->repeated)
+                        return false;
+                attempt->repeated = true;
+                return client_start(attempt->client) >= 0;
+        case DOCKER_REFUSED:
+        case DOCKER_NO_IMAGE:
+                break;
+        }
+        return false;
+}
+
 static void on_client_ended(int status, void *userdata)
 {
         struct supervisor *supervisor = userdata;
@@ -378,15 +407,8 @@ static void on_client_ended(int status, void *userdata)
                          status);
                 return;
         }
-        if (status == DOCKER_STATUS_OWN && !attempt->served && !supervisor->stopping &&
-            client_report(attempt->client)->trouble == DOCKER_NAME_IN_USE &&
-            client_retry(attempt->client)) {
-                /* The former container's requests may take longer than a start usually does. */
-                say_status(supervisor, "Waiting for the former container to end");
-                (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, 30 * USEC_PER_SEC);
-                return;
-        }
-        finish(supervisor);
+        if (status != DOCKER_STATUS_OWN || !ask_again(supervisor))
+                finish(supervisor);
 }
 
 /* Returns 0, or an exit status after having said what is wrong. */

@@ -73,6 +73,23 @@ said() { is "$(log_of_test | grep -c "^fpm-waker: $2")" "$1" "lines: $(log_of_te
   said 1 'the engine is not reachable: '
 }
 
+@test "an engine that only just restarts costs no request an answer" {
+  cat >"$dir/engine" <<'ENGINE'
+#!/bin/sh
+if mkdir "$0.gone" 2>/dev/null; then
+  echo 'docker: error during connect: Post "http://%2Fvar%2Frun%2Fdocker.sock/v1.45/start": EOF.' >&2
+  exit 125
+fi
+exec docker "$@"
+ENGINE
+  chmod 755 "$dir/engine"
+  docker_run=$dir/engine${docker_run#docker}
+  php_vhost
+  contains "$(hello)" hello
+  [ -d "$dir/engine.gone" ]
+  said 0 ''
+}
+
 @test "the hand-over is refused, until the launcher is the right one" {
   vhost -v "$dir:/gates" --entrypoint sh php -c \
     "cp $launcher /tmp/other; echo >>/tmp/other; [ ! -e /gates/right ] || exec $launcher -- php-fpm;
