@@ -52,6 +52,9 @@ said() { is "$(log_of_test | grep -c "^fpm-waker: $2")" "$1" "lines: $(log_of_te
     --exit-idle-time=1min -- php-fpm
   fails 'the server ended with status 78 before it took requests: ERROR: '
   unavailable '[12]'
+  wait_for says_next_attempt_in 2
+  said 1 'the server ended with status 78 before it took requests: ERROR: '
+  is "$(log_of_test | grep -c 'ERROR: FPM initialization failed')" 1 "$(log_of_test)"
   # In place: the mount is of this very file.
   printf '[www]\npm = nonsense\n' >"$dir/zzz.conf"
   wait_for logged 'ERROR: [/usr/local/etc/php-fpm.d/zzz.conf:2] unable to parse'
