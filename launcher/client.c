@@ -7,9 +7,11 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "cleanup.h"
+#include "complaint.h"
 #include "log.h"
 #include "relay.h"
 
@@ -32,9 +34,11 @@ struct client {
         sd_event_source *waits; /* for the next try */
         struct relay *relay;
         struct docker_report report;
+        struct complaint complaint;
 
         bool removing;         /* pid is `docker rm` */
         bool given_up;         /* no further try */
+        bool holding;          /* what it says is kept back */
         uint64_t delay_usec;   /* before the next try */
         uint64_t give_up_usec; /* CLOCK_MONOTONIC, 0: no conflict yet */
 };
@@ -44,6 +48,7 @@ static void on_line(const char *line, void *userdata)
         struct client *client = userdata;
 
         docker_report_line(&client->report, line);
+        complaint_line(&client->complaint, line);
 }
 
 /* Our environment without what is for us alone; LISTEN_* is gone already. */
@@ -120,8 +125,8 @@ static void end(struct client *client, int status)
         client->pid = 0;
         client->exits = sd_event_source_disable_unref(client->exits);
         client->waits = sd_event_source_disable_unref(client->waits);
-        relay_finish(client->relay);
-        client->relay = NULL;
+        if (client->relay)
+                relay_drain(client->relay);
         client->ended(status, client->userdata);
 }
 
@@ -132,26 +137,36 @@ static int on_client_exits(sd_event_source *source, const siginfo_t *info, void 
         return 0;
 }
 
+/* As it is in a unit. */
+static bool stdout_is_stderr(void)
+{
+        struct stat out, error;
+
+        return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
+               out.st_dev == error.st_dev && out.st_ino == error.st_ino;
+}
+
 int client_start(struct client *client)
 {
         _cleanup_close_ int child_fd = -1;
         int r;
 
         client->report = (struct docker_report){0};
+        client->complaint = (struct complaint){0};
+        relay_free(client->relay);
+        client->relay = NULL;
         r = relay_new(&client->relay, client->event, on_line, client, &child_fd);
         if (r < 0)
                 return r;
-        r = spawn(client->command, -1, child_fd, &client->pid);
+        if (client->holding)
+                relay_hold(client->relay);
+        r = spawn(client->command, stdout_is_stderr() ? child_fd : -1, child_fd, &client->pid);
         if (r >= 0)
                 r = sd_event_add_child(client->event, &client->exits, client->pid, WEXITED,
                                        on_client_exits, client);
-        if (r < 0) {
-                relay_finish(client->relay);
-                client->relay = NULL;
+        if (r < 0)
                 client->pid = 0;
-                return r;
-        }
-        return 0;
+        return r < 0 ? r : 0;
 }
 
 /* --- another try --------------------------------------------------------------------------- */
@@ -265,6 +280,23 @@ void client_kill(struct client *client, int signal)
                 log_line("cannot signal %s: %s", client->command[0], strerror(errno));
 }
 
+void client_hold(struct client *client)
+{
+        client->holding = true;
+}
+
+void client_release(struct client *client)
+{
+        client->holding = false;
+        if (client->relay)
+                relay_release(client->relay);
+}
+
+const char *client_complaint(const struct client *client)
+{
+        return client->complaint.text;
+}
+
 const struct docker_report *client_report(const struct client *client)
 {
         return &client->report;
@@ -294,6 +326,6 @@ void client_free(struct client *client)
                 return;
         client->exits = sd_event_source_disable_unref(client->exits);
         client->waits = sd_event_source_disable_unref(client->waits);
-        relay_finish(client->relay);
+        relay_free(client->relay);
         free(client);
 }

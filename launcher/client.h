@@ -38,7 +38,16 @@ bool client_is_running(const struct client *client);
 /* Signals the client itself, if it runs. */
 void client_kill(struct client *client, int signal);
 
-/* What it said on its stderr. */
+/* Before it is started: what it says is kept back until client_release(). */
+void client_hold(struct client *client);
+
+/* Says what was kept back, also after its end. What never is released is never said. */
+void client_release(struct client *client);
+
+/* The line of its output that says best why it has ended, "": none does. */
+const char *client_complaint(const struct client *client);
+
+/* What it said on its stderr about itself. */
 const struct docker_report *client_report(const struct client *client);
 
 /* Leaves the client alone if it still runs. NULL is allowed. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "failing.h"
 #include "log.h"
 #include "span.h"
 #include "status.h"
@@ -143,6 +144,14 @@ static const char *set_background_limit(struct conf *conf, const char *value)
         return set_span(&conf->background_limit, &usec, value);
 }
 
+static const char *set_retry_limit(struct conf *conf, const char *value)
+{
+        int r;
+
+        r = span_parse(value, &conf->retry_limit_usec);
+        return r < 0 ? "is not a time span (90s, 5min, infinity)" : NULL;
+}
+
 static const char *add_engine_option(struct conf *conf, const char *value)
 {
         return add_word(&conf->engine_options, value);
@@ -163,6 +172,7 @@ enum {
         KEY_EXIT_IDLE_TIME,
         KEY_DRAIN_LIMIT,
         KEY_BACKGROUND_LIMIT,
+        KEY_RETRY_LIMIT,
         KEY_ENGINE_OPTION,
         KEYS,
 };
@@ -189,6 +199,7 @@ static const struct key {
     [KEY_EXIT_IDLE_TIME] = {.name = "ExitIdleTime", .set = set_exit_idle_time},
     [KEY_DRAIN_LIMIT] = {.name = "DrainLimit", .set = set_drain_limit},
     [KEY_BACKGROUND_LIMIT] = {.name = "BackgroundLimit", .set = set_background_limit},
+    [KEY_RETRY_LIMIT] = {.name = "RetryLimit", .set = set_retry_limit},
     [KEY_ENGINE_OPTION] = {.name = "EngineOption",
                            .set = add_engine_option,
                            .repeatable = true,
@@ -303,6 +314,7 @@ int conf_read(struct conf *conf, const char *path)
             .read_only = true,
             .exit_idle_time = strdup(DEFAULT_EXIT_IDLE_TIME),
             .drain_limit_usec = DEFAULT_DRAIN_LIMIT_USEC,
+            .retry_limit_usec = FAILING_RETRY_LIMIT_USEC,
         };
         if (!conf->exit_idle_time || add_word(&conf->command, DEFAULT_COMMAND))
                 return log_fail(STATUS_SYSTEM, "%s: %s", path, no_memory);

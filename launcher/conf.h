@@ -28,6 +28,7 @@ struct conf {
         char *drain_limit;    /* a span, as written; NULL: fpm-launcher's own default */
         uint64_t drain_limit_usec;
         char *background_limit; /* a span, as written; NULL: fpm-launcher's own default */
+        uint64_t retry_limit_usec;
 };
 
 /*

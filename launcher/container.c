@@ -88,8 +88,8 @@ static int on_patience_over(sd_event_source *source, uint64_t usec, void *userda
         (void)source;
         (void)usec;
         log_line(container_has_server(container)
-                     ? "the server has not ended within its drain limit: killing the container"
-                     : "nothing in the container listens to the stop signal: killing it");
+                     ? "the server has not ended within its drain limit: killing it"
+                     : "nothing listens to the stop signal: killing it");
         container->killed = true;
         r = peer_kill(&container->launcher, SIGKILL);
         if (r < 0 && r != -ESRCH)
@@ -186,6 +186,9 @@ static int watch_freezer(struct container *container)
                 return 0;
         r = sd_event_add_io(container->event, &container->thaws, container->freezer, EPOLLPRI,
                             on_freezer_changed, container);
+        /* We may be frozen with it: then this is to be known before it is looked at. */
+        if (r >= 0)
+                r = sd_event_source_set_priority(container->thaws, SD_EVENT_PRIORITY_IMPORTANT);
         return r < 0 ? r : 0;
 }
 
@@ -423,6 +426,11 @@ int container_new(struct container **ret, sd_event *event, const struct passed *
 bool container_has_server(const struct container *container)
 {
         return container->master.pidfd >= 0 || container->ready;
+}
+
+bool container_is_dead(const struct container *container)
+{
+        return peer_is_dead(&container->launcher);
 }
 
 bool container_was_killed(const struct container *container)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A living container that has the passed sockets: from the launcher's hello to the death of the
- * process that said it. Its watchdog runs here, and stop and reload reach the true master from
- * here, by pidfd: neither needs the engine.
+ * A living container, or on the host a server of its own, that has the passed sockets: from the
+ * launcher's hello to the death of the process that said it. Its watchdog runs here, and stop and
+ * reload reach the true master from here, by pidfd: neither needs the engine.
  *
  * All that the container says or writes into the page is hostile input. It can harm its own vhost
  * only: a process named as master must live in the launcher's own pid namespace.
@@ -48,6 +48,9 @@ void container_reload(struct container *container);
 
 /* True once a server has adopted a socket or takes requests. */
 bool container_has_server(const struct container *container);
+
+/* True once the launcher, or what it has become, is dead; CONTAINER_DEAD may still be to come. */
+bool container_is_dead(const struct container *container);
 
 /* True once container_stop() has killed it. */
 bool container_was_killed(const struct container *container);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "maintenance.h"
 #include "run.h"
 #include "status.h"
 
@@ -14,15 +15,16 @@ static const struct {
         const char *summary;
 } subcommands[] = {
     {"run", run, "start a vhost's container and hand it the sockets that systemd passed"},
+    {"maintenance", maintenance, "have a vhost's requests answered with 503, or end that"},
 };
 
 static int print_help(void)
 {
         (void)printf("Usage: fpm-waker SUBCOMMAND [OPTION...]\n\n");
         for (size_t i = 0; i < sizeof(subcommands) / sizeof(*subcommands); i++)
-                (void)printf("  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+                (void)printf("  %-12s %s\n", subcommands[i].name, subcommands[i].summary);
         (void)printf("\n  --help     print this and exit; also behind a subcommand\n"
-                     "  --version  print the version and exit\n\n"
+                     "  --version    print the version and exit\n\n"
                      "See fpm-waker(8).\n");
         return STATUS_OK;
 }

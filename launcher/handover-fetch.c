@@ -53,8 +53,8 @@ static int connect_to(const char *path)
 }
 
 /*
- * Whoever listens is either outside our pid namespace, on the host, or root in it. Nobody else in
- * the container can thus make us serve his socket.
+ * Whoever listens is either outside our pid namespace, on the host, or root in it, or has started
+ * us. Nobody else in the container can thus make us serve his socket.
  */
 static int check_host(int connection)
 {
@@ -63,7 +63,7 @@ static int check_host(int connection)
 
         if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
                 return -errno;
-        return peer.pid == 0 || peer.uid == 0 ? 0 : -EPERM;
+        return peer.pid == 0 || peer.uid == 0 || peer.pid == getppid() ? 0 : -EPERM;
 }
 
 static int say_hello(int connection)
@@ -201,7 +201,7 @@ static int fetch(int connection, const char *path, struct passed *passed)
         if (r == -EPERM)
                 return log_fail(STATUS_HANDOVER,
                                 "refused to take sockets from the hand-over: %s: whoever listens "
-                                "there is neither on the host nor root",
+                                "there is neither on the host nor root nor our parent",
                                 path);
         if (r == 0)
                 r = say_hello(connection);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,6 +44,8 @@ struct handover {
         void *userdata;
         struct guest guests[GUESTS_MAX];
         uint64_t arrivals;
+        bool spares_words;
+        char last_reason[128]; /* why somebody was refused */
 };
 
 static void guest_unwatch(struct guest *guest)
@@ -62,11 +64,14 @@ static void guest_leave(struct guest *guest)
 
 static void guest_refuse(struct guest *guest, const char *reason)
 {
+        struct handover *handover = guest->handover;
         struct ucred credentials = {0};
         socklen_t length = sizeof(credentials);
 
         (void)getsockopt(guest->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
-        log_line("refused process %d at %s: %s", credentials.pid, guest->handover->path, reason);
+        if (!handover->spares_words || strcmp(handover->last_reason, reason) != 0)
+                log_line("refused process %d at %s: %s", credentials.pid, handover->path, reason);
+        (void)snprintf(handover->last_reason, sizeof(handover->last_reason), "%s", reason);
         guest_leave(guest);
 }
 
@@ -296,6 +301,11 @@ int handover_new(struct handover **ret, sd_event *event, const char *path, const
         }
         *ret = handover;
         return 0;
+}
+
+void handover_spare_words(struct handover *handover, bool spares)
+{
+        handover->spares_words = spares;
 }
 
 int handover_grant(int connection, const struct passed *passed)

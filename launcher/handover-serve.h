@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "peer.h"
@@ -27,6 +28,9 @@ typedef const char *(*handover_knock_t)(int connection, const struct peer *launc
  */
 int handover_new(struct handover **ret, sd_event *event, const char *path, const char *launcher,
                  handover_knock_t knock, void *userdata);
+
+/* Whether a refusal for the same reason as the one before is left unsaid. */
+void handover_spare_words(struct handover *handover, bool spares);
 
 /* Grants a launcher the page, its two eventfds and the passed sockets. Returns 0, -errno. */
 int handover_grant(int connection, const struct passed *passed);

@@ -5,8 +5,16 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 /* Prints "PROGRAM: MESSAGE"; %m is errno's text. PROGRAM is program_invocation_short_name. */
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * From now on, messages go to text instead, the last of them without "PROGRAM: ", cut to size;
+ * NULL: to stderr again.
+ */
+void log_capture(char *text, size_t size);
 
 /* -pedantic knows no %m, except in what is marked as an extension. */
 #define log_line(...) (__extension__(log_line)(__VA_ARGS__))

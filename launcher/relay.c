@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -15,6 +16,8 @@
 
 #define LINE_BYTES 1024
 
+#define HELD_BYTES ((size_t)64 * 1024)
+
 struct relay {
         int fd;
         sd_event_source *from_child;
@@ -23,6 +26,9 @@ struct relay {
         void *userdata;
         size_t length;
         char text[LINE_BYTES];
+        bool holding;
+        size_t n_held;
+        char held[HELD_BYTES];
 };
 
 static void show_lines(struct relay *relay, const char *bytes, size_t n)
@@ -47,6 +53,36 @@ static bool stderr_is_full(void)
         return poll(&poll_fd, 1, 0) == 0;
 }
 
+static void say(const char *bytes, size_t n)
+{
+        ssize_t m;
+
+        for (size_t done = 0; done < n; done += (size_t)m) {
+                m = write(STDERR_FILENO, bytes + done, n - done);
+                if (m < 0 && errno == EINTR)
+                        m = 0;
+                if (m < 0)
+                        break;
+        }
+}
+
+void relay_hold(struct relay *relay)
+{
+        relay->holding = true;
+}
+
+void relay_release(struct relay *relay)
+{
+        for (size_t done = 0, n; done < relay->n_held; done += n) {
+                n = relay->n_held - done < PIECE ? relay->n_held - done : PIECE;
+                if (relay->to_stderr && stderr_is_full())
+                        break;
+                say(relay->held + done, n);
+        }
+        relay->holding = false;
+        relay->n_held = 0;
+}
+
 /* Passes one piece on. Returns false if there is nothing more. */
 static bool pass_piece(struct relay *relay)
 {
@@ -57,14 +93,20 @@ static bool pass_piece(struct relay *relay)
         if (n <= 0)
                 return n < 0 && errno == EINTR;
         show_lines(relay, bytes, (size_t)n);
-        for (ssize_t done = 0, m; done < n; done += m) {
-                m = write(STDERR_FILENO, bytes + done, (size_t)(n - done));
-                if (m < 0 && errno == EINTR)
-                        m = 0;
-                if (m < 0)
-                        break;
-        }
+        if (relay->holding && (size_t)n > HELD_BYTES - relay->n_held)
+                relay_release(relay);
+        if (relay->holding) {
+                memcpy(relay->held + relay->n_held, bytes, (size_t)n);
+                relay->n_held += (size_t)n;
+        } else
+                say(bytes, (size_t)n);
         return true;
+}
+
+/* Would what we pass on have to wait? */
+static bool must_wait(const struct relay *relay)
+{
+        return !relay->holding && relay->to_stderr && stderr_is_full();
 }
 
 static int on_child_writes(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -72,7 +114,7 @@ static int on_child_writes(sd_event_source *source, int fd, uint32_t events, voi
         struct relay *relay = userdata;
 
         (void)fd;
-        if (relay->to_stderr && stderr_is_full()) {
+        if (must_wait(relay)) {
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
                 (void)sd_event_source_set_enabled(relay->to_stderr, SD_EVENT_ONESHOT);
                 return 0;
@@ -93,8 +135,10 @@ static int on_stderr_has_room(sd_event_source *source, int fd, uint32_t events, 
         return 0;
 }
 
-static void relay_free(struct relay *relay)
+void relay_free(struct relay *relay)
 {
+        if (!relay)
+                return;
         relay->from_child = sd_event_source_disable_unref(relay->from_child);
         relay->to_stderr = sd_event_source_disable_unref(relay->to_stderr);
         (void)close(relay->fd);
@@ -138,11 +182,8 @@ int relay_new(struct relay **ret, sd_event *event, relay_line_t line, void *user
         return 0;
 }
 
-void relay_finish(struct relay *relay)
+void relay_drain(struct relay *relay)
 {
-        if (!relay)
-                return;
-        while (!(relay->to_stderr && stderr_is_full()) && pass_piece(relay))
+        while (!must_wait(relay) && pass_piece(relay))
                 ;
-        relay_free(relay);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "run.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -15,16 +14,17 @@
 #include "conf.h"
 #include "docker.h"
 #include "engine.h"
+#include "failing.h"
 #include "installed.h"
 #include "log.h"
 #include "podman.h"
 #include "sockets.h"
+#include "span.h"
 #include "status.h"
 #include "supervise.h"
+#include "vhost.h"
 #include "words.h"
 
-#define CONF_DIRECTORY     "/etc/fpm-waker"
-#define CONF_SUFFIX        ".conf"
 #define HANDOVER_DIRECTORY "/run/fpm-waker-handover"
 
 const char run_usage[] =
@@ -35,10 +35,13 @@ const char run_usage[] =
     "(docker run ... --entrypoint /fpm-waker/fpm-launcher IMAGE ... -- php-fpm), stops it when it\n"
     "is idle, and exits with its result. Without COMMAND, the vhost's conf says what to start.\n"
     "\n"
-    "  --vhost=NAME     the vhost; its conf is " CONF_DIRECTORY "/NAME" CONF_SUFFIX "\n"
+    "  --vhost=NAME     the vhost; its conf is " VHOST_DIRECTORY "/NAME" VHOST_CONF_SUFFIX "\n"
     "  --conf=FILE      another conf; the vhost's name is FILE's, unless --vhost= says it\n"
     "  --handover=PATH  the socket for fpm-launcher; default: handover in $RUNTIME_DIRECTORY, or\n"
     "                   in " HANDOVER_DIRECTORY "/NAME\n"
+    "  --retry-limit=SPAN\n"
+    "                   the longest time between two attempts to start what fails to start, and\n"
+    "                   how long it is tried when nobody asks; default: the conf's, or 60s\n"
     "  --help           print this and exit\n"
     "\n"
     "See fpm-waker(8), fpm-waker.conf(5).\n";
@@ -48,6 +51,8 @@ struct arguments {
         const char *conf;
         const char *handover;
         char *const *command; /* NULL: the conf says it */
+        uint64_t retry_limit_usec;
+        bool has_retry_limit; /* else the conf says it, or the default is good */
 };
 
 /* --- arguments ----------------------------------------------------------------------------- */
@@ -55,11 +60,12 @@ struct arguments {
 /* Returns 0, an exit status, or -1 after --help. */
 static int parse_arguments(struct arguments *arguments, int argc, char **argv)
 {
-        enum { VHOST = 256, CONF, HANDOVER, HELP };
+        enum { VHOST = 256, CONF, HANDOVER, RETRY_LIMIT, HELP };
         static const struct option options[] = {
             {"vhost", required_argument, NULL, VHOST},
             {"conf", required_argument, NULL, CONF},
             {"handover", required_argument, NULL, HANDOVER},
+            {"retry-limit", required_argument, NULL, RETRY_LIMIT},
             {"help", no_argument, NULL, HELP},
             {0},
         };
@@ -76,6 +82,12 @@ static int parse_arguments(struct arguments *arguments, int argc, char **argv)
                         break;
                 case HANDOVER:
                         arguments->handover = optarg;
+                        break;
+                case RETRY_LIMIT:
+                        arguments->has_retry_limit = true;
+                        if (span_parse(optarg, &arguments->retry_limit_usec) < 0)
+                                return log_fail(STATUS_USAGE, "--retry-limit=%s is not a time span",
+                                                optarg);
                         break;
                 case HELP:
                         (void)fputs(run_usage, stdout);
@@ -94,33 +106,6 @@ static int parse_arguments(struct arguments *arguments, int argc, char **argv)
         if (!arguments->conf && !arguments->vhost && !arguments->command)
                 return log_fail(STATUS_USAGE, "nothing to run, see fpm-waker run --help");
         return 0;
-}
-
-/* A vhost's name is part of paths, of a container's name and of a unit's. */
-static int check_vhost(const char *name)
-{
-        const char *p = name;
-
-        if (isalnum((unsigned char)*p))
-                for (p++; isalnum((unsigned char)*p) || (*p && strchr("-_.", *p)); p++)
-                        ;
-        if (p == name || *p)
-                return log_fail(STATUS_USAGE,
-                                "not the name of a vhost: \"%s\": letters, digits, and - _ . "
-                                "behind the first",
-                                name);
-        return 0;
-}
-
-/* "/etc/fpm-waker/site.conf" is the conf of "site". */
-static char *vhost_of_conf(const char *path)
-{
-        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-        size_t n = strlen(name), suffix = strlen(CONF_SUFFIX);
-
-        if (n > suffix && strcmp(name + n - suffix, CONF_SUFFIX) == 0)
-                n -= suffix;
-        return strndup(name, n);
 }
 
 /* --- the sockets that systemd passed ------------------------------------------------------- */
@@ -225,13 +210,15 @@ static int compose_podman(struct words *words, struct conf *conf, const char *vh
         return status;
 }
 
-static int compose_native(struct words *words, const struct conf *conf, const char *launcher)
+static int compose_native(struct words *words, const struct conf *conf, const char *handover,
+                          const char *launcher)
 {
-        for (size_t i = 0; i < conf->environment.n; i++)
-                if (putenv(conf->environment.list[i]) != 0)
-                        return log_fail(STATUS_SYSTEM, "cannot set %s: %s",
-                                        conf->environment.list[i], strerror(errno));
+        if (conf->environment.n > 0) {
+                words_add(words, "env");
+                words_add_all(words, &conf->environment);
+        }
         words_add(words, launcher);
+        words_addf(words, "--handover=%s", handover);
         conf_launcher_words(words, conf);
         words_add(words, "--");
         words_add_all(words, &conf->command);
@@ -259,37 +246,104 @@ static int become(const struct words *words)
                         "cannot execute %s: %s", command[0], strerror(errno));
 }
 
-static int run_command(const struct arguments *arguments, const char *launcher)
-{
-        _cleanup_free_ char *handover = NULL;
-        struct passed passed = PASSED_NOTHING;
-        int status;
+/* --- what is supervised: docker, native, and a command of one's own ------------------------ */
 
-        handover = handover_path(arguments, &status);
-        if (!handover)
-                return status;
-        status = take_passed(&passed);
-        return status != 0 ? status : supervise(arguments->command, &passed, handover, launcher);
+struct plan {
+        const struct arguments *arguments;
+        const char *conf_path;
+        const char *launcher;
+        const char *handover;
+};
+
+static int compose_given(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
+{
+        const struct plan *plan = userdata;
+
+        for (char *const *word = plan->arguments->command; *word; word++)
+                words_add(command, *word);
+        *ret_retry_limit_usec = plan->arguments->retry_limit_usec;
+        return 0;
 }
 
-static int run_docker(const struct arguments *arguments, struct conf *conf, const char *launcher)
+/* Reads the conf each time: it may be what is repaired. */
+static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
 {
-        _cleanup_(words_done) struct words words = {0};
-        _cleanup_free_ char *handover = NULL;
-        struct passed passed = PASSED_NOTHING;
+        const struct plan *plan = userdata;
+        _cleanup_(conf_done) struct conf conf = {0};
         int status;
 
-        handover = handover_path(arguments, &status);
-        if (!handover)
-                return status;
-        status = take_passed(&passed);
-        if (status == 0)
-                status = compose_docker(&words, conf, arguments->vhost, handover, launcher);
-        if (status == 0)
-                status = check_words(&words);
+        *ret_retry_limit_usec = plan->arguments->retry_limit_usec;
+        status = conf_read(&conf, plan->conf_path);
         if (status != 0)
                 return status;
-        return supervise(words.list, &passed, handover, launcher);
+        if (!plan->arguments->has_retry_limit)
+                *ret_retry_limit_usec = conf.retry_limit_usec;
+        switch (conf.engine) {
+        case CONF_DOCKER:
+                return compose_docker(command, &conf, plan->arguments->vhost, plan->handover,
+                                      plan->launcher);
+        case CONF_NATIVE:
+                return compose_native(command, &conf, plan->handover, plan->launcher);
+        case CONF_PODMAN:
+                break;
+        }
+        return log_fail(STATUS_CONF, "%s: Engine: was not podman when the service started",
+                        plan->conf_path);
+}
+
+/* Where the vhost's files are: the stem of their paths, to be freed, or NULL if it has none. */
+static int find_stem(const struct plan *plan, char **ret)
+{
+        *ret = NULL;
+        if (plan->conf_path)
+                *ret = vhost_stem_of_conf(plan->conf_path);
+        else if (!plan->arguments->vhost)
+                return 0;
+        else if (asprintf(ret, VHOST_DIRECTORY "/%s", plan->arguments->vhost) < 0)
+                *ret = NULL;
+        return *ret ? 0 : log_fail(STATUS_SYSTEM, "cannot start: %s", strerror(ENOMEM));
+}
+
+static int run_supervised(struct plan *plan)
+{
+        _cleanup_free_ char *handover = NULL, *stem = NULL;
+        struct passed passed = PASSED_NOTHING;
+        struct supervision supervision = {
+            .passed = &passed,
+            .launcher = plan->launcher,
+            .compose = plan->arguments->command ? compose_given : compose_conf,
+            .userdata = plan,
+        };
+        int status;
+
+        handover = handover_path(plan->arguments, &status);
+        if (!handover)
+                return status;
+        plan->handover = supervision.handover_path = handover;
+        status = find_stem(plan, &stem);
+        if (status != 0)
+                return status;
+        supervision.stem = stem;
+        status = take_passed(&passed);
+        return status != 0 ? status : supervise(&supervision);
+}
+
+/* In a unit that can wait until the conf is right, a wrong one counts as an empty one: requests get
+ * an answer meanwhile. */
+static int read_first(struct conf *conf, const char *path)
+{
+        char reason[1024];
+        int status;
+
+        log_capture(reason, sizeof(reason));
+        status = conf_read(conf, path);
+        log_capture(NULL, 0);
+        if (status == 0)
+                return 0;
+        if (!getenv("RUNTIME_DIRECTORY") || !passed_in_environment())
+                return log_fail(status, "%s", reason);
+        conf_done(conf);
+        return 0;
 }
 
 static int run_conf(struct arguments *arguments, const char *launcher)
@@ -301,7 +355,7 @@ static int run_conf(struct arguments *arguments, const char *launcher)
 
         if (arguments->conf)
                 path = strdup(arguments->conf);
-        else if (asprintf(&path, CONF_DIRECTORY "/%s" CONF_SUFFIX, arguments->vhost) < 0)
+        else if (asprintf(&path, VHOST_DIRECTORY "/%s" VHOST_CONF_SUFFIX, arguments->vhost) < 0)
                 path = NULL;
         if (arguments->vhost)
                 vhost = strdup(arguments->vhost);
@@ -309,29 +363,25 @@ static int run_conf(struct arguments *arguments, const char *launcher)
                 vhost = vhost_of_conf(arguments->conf);
         if (!path || !vhost)
                 return log_fail(STATUS_SYSTEM, "cannot read a conf: %s", strerror(ENOMEM));
-        status = check_vhost(vhost);
+        status = vhost_check(vhost);
         if (status == 0)
-                status = conf_read(&conf, path);
+                status = read_first(&conf, path);
         if (status != 0)
                 return status;
 
-        switch (conf.engine) {
-        case CONF_DOCKER:
-                arguments->vhost = vhost;
-                return run_docker(arguments, &conf, launcher);
-        case CONF_PODMAN:
+        /* podman passes the sockets on by itself. */
+        if (conf.engine == CONF_PODMAN) {
                 status = compose_podman(&words, &conf, vhost, launcher);
-                break;
-        case CONF_NATIVE:
-                status = compose_native(&words, &conf, launcher);
-                break;
+                return status != 0 ? status : become(&words);
         }
-        return status != 0 ? status : become(&words);
+        arguments->vhost = vhost;
+        return run_supervised(
+            &(struct plan){.arguments = arguments, .conf_path = path, .launcher = launcher});
 }
 
 int run(int argc, char **argv)
 {
-        struct arguments arguments = {0};
+        struct arguments arguments = {.retry_limit_usec = FAILING_RETRY_LIMIT_USEC};
         _cleanup_free_ char *launcher = NULL;
         int status, r;
 
@@ -339,7 +389,7 @@ int run(int argc, char **argv)
         if (status != 0)
                 return status < 0 ? STATUS_OK : status;
         if (arguments.vhost) {
-                status = check_vhost(arguments.vhost);
+                status = vhost_check(arguments.vhost);
                 if (status != 0)
                         return status;
         }
@@ -347,6 +397,7 @@ int run(int argc, char **argv)
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot find fpm-launcher beside fpm-waker: %s",
                                 strerror(-r));
-        return arguments.command ? run_command(&arguments, launcher)
-                                 : run_conf(&arguments, launcher);
+        if (!arguments.command)
+                return run_conf(&arguments, launcher);
+        return run_supervised(&(struct plan){.arguments = &arguments, .launcher = launcher});
 }

@@ -10,8 +10,11 @@
 
 #include "client.h"
 #include "container.h"
+#include "failing.h"
 #include "handover-serve.h"
 #include "log.h"
+#include "maintenance.h"
+#include "responder.h"
 #include "status.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
@@ -26,38 +29,76 @@
  */
 #define RELOAD_COMMAND_USEC USEC_PER_SEC
 
+/* At the end of the service, whoever has just been accepted gets so long for the answer. */
+#define ANSWER_USEC  USEC_PER_SEC
+
+#define REASON_BYTES 1024
+
+/* One try to have a server that takes requests, and all that comes of it. */
+struct attempt {
+        struct words command;
+        struct client *client;       /* NULL: it has not come that far, or is over */
+        struct container *container; /* NULL: none lives */
+        uint64_t retry_limit_usec;
+        uint64_t ready_usec; /* CLOCK_MONOTONIC when the server took requests, 0: it never has */
+        bool repeated;       /* the engine was asked twice */
+        bool served;         /* a launcher has got the sockets */
+        bool idle;           /* the container was told to stop because it was idle */
+        bool had_server;     /* of the last container: a server had started in it */
+        bool was_killed;     /* of the last container */
+        int client_status;   /* once it has ended */
+};
+
 struct supervisor {
         sd_event *event;
-        const struct passed *passed;
-        const char *engine; /* the first word of the command, for messages */
-
-        struct handover *handover;
-        struct client *client;
-        struct container *container; /* NULL: none lives */
-        sd_event_source *patience;
+        const struct supervision *plan;
+        struct handover *handover; /* NULL: not made yet */
+        struct responder *responder;
+        struct failing *failing;
+        struct maintenance *maintenance;
+        struct attempt attempt;
+        sd_event_source *patience; /* with an attempt that shall end */
+        sd_event_source *asks;     /* somebody still does, in maintenance */
 
         uint64_t reload_usec; /* CLOCK_MONOTONIC when a reload began that is not done, else 0 */
-        bool served;          /* a launcher has got the sockets */
-        bool stopping;        /* we were told to */
-        bool idle;            /* the container was told to stop because it was idle */
-        bool had_server;      /* of the last container: a server had started in it */
-        bool was_killed;      /* of the last container */
-        int client_status;    /* once it has ended */
+        bool terminated;      /* we were told to stop */
+        bool stopping;        /* the attempt was told to end: for that, or for maintenance */
+        bool leaving;         /* exit_status stands */
         int terminate_signal; /* the next one for a client that does not come to an end */
+        int failure;          /* status of the last failed attempt */
+        int exit_status;
 };
+
+static const char *engine(const struct supervisor *supervisor)
+{
+        return supervisor->attempt.command.list[0]; /* for messages */
+}
+
+static bool attempt_runs(const struct attempt *attempt)
+{
+        return attempt->container || (attempt->client && client_is_running(attempt->client));
+}
+
+/* In a failing period, the failure is what systemctl status is to show. */
+static void say_status(const struct supervisor *supervisor, const char *status)
+{
+        if (!failing_is(supervisor->failing))
+                (void)sd_notifyf(0, "STATUS=%s", status);
+}
 
 /* --- how it ended -------------------------------------------------------------------------- */
 
 /* The client has failed before a launcher came. */
 static int explain_refusal(const struct supervisor *supervisor, int status)
 {
-        const struct docker_report *report = client_report(supervisor->client);
+        const struct docker_report *report = client_report(supervisor->attempt.client);
         const char *reason = *report->reason ? report->reason : "it gave no reason";
+        const char *complaint = client_complaint(supervisor->attempt.client);
 
         if (status != DOCKER_STATUS_OWN)
-                return log_fail(status,
-                                "%s ended with status %d before fpm-launcher had the sockets",
-                                supervisor->engine, status);
+                return log_fail(status > 0 ? status : STATUS_SYSTEM,
+                                "%s ended with status %d before fpm-launcher had the sockets%s%s",
+                                engine(supervisor), status, *complaint ? ": " : "", complaint);
         switch (report->trouble) {
         case DOCKER_UNREACHABLE:
                 return log_fail(STATUS_ENGINE, "the engine is not reachable: %s", reason);
@@ -71,31 +112,55 @@ static int explain_refusal(const struct supervisor *supervisor, int status)
         return log_fail(STATUS_IMAGE, "the engine refused the container: %s", reason);
 }
 
-static int exit_status(const struct supervisor *supervisor)
+/* Says how the attempt has ended, and returns the exit status for that. */
+static int explain(const struct supervisor *supervisor)
 {
-        int status = supervisor->client_status;
+        const struct attempt *attempt = &supervisor->attempt;
+        const char *complaint = client_complaint(attempt->client);
+        int status = attempt->client_status;
 
         /* Turned away, or interrupted in its start, because we were told to stop. */
-        if (supervisor->stopping && !supervisor->had_server)
+        if (supervisor->stopping && !attempt->had_server)
                 return STATUS_OK;
-        if (!supervisor->served)
+        if (!attempt->served)
                 return explain_refusal(supervisor, status);
-        if (supervisor->idle) {
+        if (attempt->idle) {
                 if (status != 0 && status != DOCKER_STATUS_OWN)
-                        log_line("the idle container ended with status %d", status);
+                        log_line("the idle server ended with status %d", status);
                 return STATUS_OK;
         }
         /* The client lost the engine, and with it the container's result. */
         if (status == DOCKER_STATUS_OWN) {
-                if (supervisor->stopping && !supervisor->was_killed)
+                if (supervisor->stopping && !attempt->was_killed)
                         return STATUS_OK;
                 return log_fail(STATUS_SYSTEM, "the container has ended, but %s does not know how",
-                                supervisor->engine);
+                                engine(supervisor));
         }
+        if (attempt->ready_usec == 0 && !supervisor->stopping)
+                return log_fail(status > 0 ? status : STATUS_SYSTEM,
+                                "the server ended with status %d before it took requests%s%s",
+                                status, *complaint ? ": " : "", complaint);
         if (status != 0)
-                log_line("the container ended with status %d", status);
+                log_line("the server ended with status %d", status);
         return status;
 }
+
+/* Has this been a start that failed, so that it makes sense to answer requests and try again? */
+static bool has_failed_to_start(const struct supervisor *supervisor, int status)
+{
+        const struct attempt *attempt = &supervisor->attempt;
+
+        if (status == STATUS_OK || supervisor->stopping || attempt->retry_limit_usec == 0)
+                return false;
+        if (attempt->ready_usec == 0)
+                return true;
+        /* A reload that fails is to be seen as such; and a restarting engine is no fault of the
+         * server: systemd waits for it before the next start. */
+        return supervisor->reload_usec == 0 && attempt->client_status != DOCKER_STATUS_OWN &&
+               gate_now_usec() - attempt->ready_usec < FAILING_STAY_USEC;
+}
+
+/* --- the end of the service ---------------------------------------------------------------- */
 
 static int on_time_to_exit(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -103,59 +168,140 @@ static int on_time_to_exit(sd_event_source *source, uint64_t usec, void *userdat
 
         (void)source;
         (void)usec;
-        return sd_event_exit(supervisor->event, exit_status(supervisor));
+        return sd_event_exit(supervisor->event, supervisor->exit_status);
 }
 
-static void finish(struct supervisor *supervisor)
+static void exit_at(struct supervisor *supervisor, uint64_t usec)
+{
+        int r;
+
+        r = sd_event_add_time(supervisor->event, NULL, CLOCK_MONOTONIC, usec, 1, on_time_to_exit,
+                              supervisor);
+        if (r < 0)
+                (void)sd_event_exit(supervisor->event, supervisor->exit_status);
+}
+
+static void leave(struct supervisor *supervisor, int status)
 {
         uint64_t exit_usec =
             supervisor->reload_usec > 0 ? supervisor->reload_usec + RELOAD_COMMAND_USEC : 0;
-        int r;
 
-        r = sd_event_add_time(supervisor->event, NULL, CLOCK_MONOTONIC, exit_usec, 1,
-                              on_time_to_exit, supervisor);
-        if (r < 0)
-                (void)sd_event_exit(supervisor->event, exit_status(supervisor));
+        supervisor->exit_status = status;
+        supervisor->leaving = true;
+        failing_end(supervisor->failing);
+        responder_finish(supervisor->responder);
+        if (!responder_is_gone(supervisor->responder) && exit_usec == 0)
+                exit_usec = gate_now_usec() + ANSWER_USEC;
+        exit_at(supervisor, exit_usec);
 }
 
-/* --- the engine's client ------------------------------------------------------------------- */
-
-static void on_client_ended(int status, void *userdata)
+static void on_answered(void *userdata)
 {
         struct supervisor *supervisor = userdata;
 
-        supervisor->client_status = status;
-        if (supervisor->container) {
-                log_line("%s has ended with status %d, the container lives on", supervisor->engine,
-                         status);
+        if (supervisor->leaving && supervisor->reload_usec == 0)
+                exit_at(supervisor, 0);
+}
+
+/* --- maintenance --------------------------------------------------------------------------- */
+
+static int on_time_to_sleep(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+        uint64_t over_usec = responder_last_asked(supervisor->responder) + MAINTENANCE_USEC;
+
+        if (over_usec <= usec) {
+                leave(supervisor, STATUS_OK);
+                return 0;
+        }
+        (void)sd_event_source_set_time(source, over_usec);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* Instead of an attempt. */
+static void maintain(struct supervisor *supervisor)
+{
+        int r;
+
+        supervisor->reload_usec = 0;
+        supervisor->stopping = false;
+        supervisor->terminate_signal = SIGTERM;
+        supervisor->patience = sd_event_source_disable_unref(supervisor->patience);
+        failing_end(supervisor->failing);
+        /* Whoever answers now may do so with another page. */
+        responder_finish(supervisor->responder);
+        responder_retry_after(supervisor->responder, MAINTENANCE_USEC);
+        responder_start(supervisor->responder, maintenance_page(supervisor->maintenance));
+        supervisor->asks = sd_event_source_disable_unref(supervisor->asks);
+        r = sd_event_add_time(supervisor->event, &supervisor->asks, CLOCK_MONOTONIC,
+                              gate_now_usec() + MAINTENANCE_USEC, 0, on_time_to_sleep, supervisor);
+        if (r < 0)
+                log_line("cannot end when nobody asks: %s", strerror(-r));
+        (void)sd_notify(0, "READY=1\nSTATUS=In maintenance");
+}
+
+/* --- the end of an attempt ----------------------------------------------------------------- */
+
+/* An attempt has failed that is not the last one. */
+static void fail_for_now(struct supervisor *supervisor, int status, const char *reason)
+{
+        struct attempt *attempt = &supervisor->attempt;
+
+        supervisor->failure = status;
+        if (attempt->client && failing_is_news(supervisor->failing, reason))
+                client_release(attempt->client);
+        failing_again(supervisor->failing, reason, attempt->retry_limit_usec);
+}
+
+/* Captures what is said about a failure, so that it is not said over and over again. */
+static void finish(struct supervisor *supervisor)
+{
+        char reason[REASON_BYTES] = "";
+        int status;
+
+        log_capture(reason, sizeof(reason));
+        status = explain(supervisor);
+        log_capture(NULL, 0);
+        if (has_failed_to_start(supervisor, status)) {
+                fail_for_now(supervisor, status, reason);
                 return;
         }
-        if (status == DOCKER_STATUS_OWN && !supervisor->served && !supervisor->stopping &&
-            client_report(supervisor->client)->trouble == DOCKER_NAME_IN_USE &&
-            client_retry(supervisor->client)) {
-                /* The former container's requests may take longer than a start usually does. */
-                (void)sd_notifyf(0,
-                                 "STATUS=Waiting for the former container to end\n"
-                                 "EXTEND_TIMEOUT_USEC=%" PRIu64,
-                                 30 * USEC_PER_SEC);
-                return;
-        }
-        finish(supervisor);
+        client_release(supervisor->attempt.client);
+        if (*reason)
+                log_line("%s", reason);
+        if (maintenance_is_on(supervisor->maintenance) && !supervisor->terminated)
+                maintain(supervisor);
+        else
+                leave(supervisor, status);
 }
 
 /* --- the container ------------------------------------------------------------------------- */
 
 static void on_container_dead(struct supervisor *supervisor)
 {
-        supervisor->had_server = container_has_server(supervisor->container);
-        supervisor->was_killed = container_was_killed(supervisor->container);
-        container_free(supervisor->container);
-        supervisor->container = NULL;
-        if (!client_is_running(supervisor->client)) {
+        struct attempt *attempt = &supervisor->attempt;
+
+        attempt->had_server = container_has_server(attempt->container);
+        attempt->was_killed = container_was_killed(attempt->container);
+        container_free(attempt->container);
+        attempt->container = NULL;
+        if (!client_is_running(attempt->client)) {
                 finish(supervisor);
                 return;
         }
-        (void)sd_notify(0, "STATUS=The container has ended, waiting for the engine");
+        say_status(supervisor, "The server has ended, waiting for the engine");
+}
+
+static void on_container_ready(struct supervisor *supervisor)
+{
+        supervisor->reload_usec = 0;
+        if (supervisor->attempt.ready_usec == 0)
+                supervisor->attempt.ready_usec = gate_now_usec();
+        client_release(supervisor->attempt.client);
+        failing_ready(supervisor->failing);
+        if (!supervisor->stopping)
+                (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
 }
 
 static void on_container_event(enum container_event what, void *userdata)
@@ -164,9 +310,7 @@ static void on_container_event(enum container_event what, void *userdata)
 
         switch (what) {
         case CONTAINER_READY:
-                supervisor->reload_usec = 0;
-                if (!supervisor->stopping)
-                        (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
+                on_container_ready(supervisor);
                 break;
         case CONTAINER_RELOADING:
                 supervisor->reload_usec = gate_now_usec();
@@ -174,11 +318,11 @@ static void on_container_event(enum container_event what, void *userdata)
                                  supervisor->reload_usec);
                 break;
         case CONTAINER_IDLE:
-                supervisor->idle = true;
+                supervisor->attempt.idle = true;
                 (void)sd_notify(0, "STOPPING=1\nSTATUS=Idle, stopping");
                 break;
         case CONTAINER_BUSY:
-                supervisor->idle = false;
+                supervisor->attempt.idle = false;
                 (void)sd_notify(0, "STATUS=Serving requests");
                 break;
         case CONTAINER_DEAD:
@@ -190,20 +334,152 @@ static void on_container_event(enum container_event what, void *userdata)
 static const char *on_knock(int connection, const struct peer *launcher, void *userdata)
 {
         struct supervisor *supervisor = userdata;
+        struct attempt *attempt = &supervisor->attempt;
         int r;
 
-        if (supervisor->container)
+        if (attempt->container)
                 return "the sockets are already in a living container";
         if (supervisor->stopping)
                 return "the vhost is being stopped";
-        r = container_new(&supervisor->container, supervisor->event, supervisor->passed, connection,
-                          launcher, on_container_event, supervisor);
+        if (!attempt_runs(attempt))
+                return "no container is being started";
+        r = container_new(&attempt->container, supervisor->event, supervisor->plan->passed,
+                          connection, launcher, on_container_event, supervisor);
         if (r < 0)
                 return strerror(-r);
-        supervisor->served = true;
-        supervisor->idle = false;
-        (void)sd_notify(0, "STATUS=The container runs, waiting for the server in it");
+        attempt->served = true;
+        attempt->idle = false;
+        say_status(supervisor, "Waiting for the server to take requests");
         return NULL;
+}
+
+/* --- attempts ------------------------------------------------------------------------------ */
+
+static void attempt_done(struct attempt *attempt)
+{
+        container_free(attempt->container);
+        client_free(attempt->client);
+        words_done(&attempt->command);
+        *attempt = (struct attempt){0};
+}
+
+/* The engine has not started a container, but may do so if it is asked again. */
+static bool ask_again(struct supervisor *supervisor)
+{
+        struct attempt *attempt = &supervisor->attempt;
+
+        if (attempt->served || supervisor->stopping)
+                return false;
+        switch (client_report(attempt->client)->trouble) {
+        case DOCKER_NAME_IN_USE:
+                if (!client_retry(attempt->client))
+                        return false;
+                /* The former container's requests may take longer than a start usually does. */
+                say_status(supervisor, "Waiting for the former container to end");
+                (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, 30 * USEC_PER_SEC);
+                return true;
+        case DOCKER_UNREACHABLE:
+                /* It may just be restarting: then its socket is with systemd, and we wait there. */
+                if (attempt->repeated)
+                        return false;
+                attempt->repeated = true;
+                return client_start(attempt->client) >= 0;
+        case DOCKER_REFUSED:
+        case DOCKER_NO_IMAGE:
+                break;
+        }
+        return false;
+}
+
+static void on_client_ended(int status, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+        struct attempt *attempt = &supervisor->attempt;
+
+        attempt->client_status = status;
+        /* Without an engine in between, the client itself has become the server. */
+        if (attempt->container && container_is_dead(attempt->container)) {
+                on_container_dead(supervisor);
+                return;
+        }
+        if (attempt->container) {
+                log_line("%s has ended with status %d, the container lives on", engine(supervisor),
+                         status);
+                return;
+        }
+        if (status != DOCKER_STATUS_OWN || !ask_again(supervisor))
+                finish(supervisor);
+}
+
+/* Returns 0, or an exit status after having said what is wrong. */
+static int start_attempt(struct supervisor *supervisor)
+{
+        const struct supervision *plan = supervisor->plan;
+        struct attempt *attempt = &supervisor->attempt;
+        int status, r;
+
+        status = plan->compose(&attempt->command, &attempt->retry_limit_usec, plan->userdata);
+        if (status != 0)
+                return status;
+        if (words_result(&attempt->command) < 0)
+                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s",
+                                strerror(-words_result(&attempt->command)));
+        if (!supervisor->handover)
+                status = handover_new(&supervisor->handover, supervisor->event, plan->handover_path,
+                                      plan->launcher, on_knock, supervisor);
+        if (status != 0)
+                return status;
+        handover_spare_words(supervisor->handover, failing_is(supervisor->failing));
+        r = client_new(&attempt->client, supervisor->event, attempt->command.list, on_client_ended,
+                       supervisor);
+        if (r < 0)
+                return log_fail(STATUS_SYSTEM, "cannot start the container: %s", strerror(-r));
+        if (failing_is(supervisor->failing))
+                client_hold(attempt->client);
+        r = client_start(attempt->client);
+        if (r < 0)
+                return log_fail(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
+                                "cannot execute %s: %s", engine(supervisor), strerror(-r));
+        say_status(supervisor, "Starting");
+        return 0;
+}
+
+static void attempt(struct supervisor *supervisor)
+{
+        char reason[REASON_BYTES] = "";
+        int status;
+
+        attempt_done(&supervisor->attempt);
+        if (maintenance_is_on(supervisor->maintenance)) {
+                maintain(supervisor);
+                return;
+        }
+        log_capture(reason, sizeof(reason));
+        status = start_attempt(supervisor);
+        log_capture(NULL, 0);
+        if (status == 0)
+                return;
+        if (supervisor->attempt.retry_limit_usec > 0) {
+                fail_for_now(supervisor, status, reason);
+                return;
+        }
+        log_line("%s", reason);
+        leave(supervisor, status);
+}
+
+static void on_failing_event(enum failing_event what, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+
+        switch (what) {
+        case FAILING_ATTEMPT:
+                attempt(supervisor);
+                break;
+        case FAILING_GIVE_UP:
+                log_line("nobody asks any more: the next attempt is made with the next request");
+                leave(supervisor, supervisor->failure);
+                break;
+        }
 }
 
 /* --- the service manager's signals --------------------------------------------------------- */
@@ -214,10 +490,10 @@ static int on_client_patience_over(sd_event_source *source, uint64_t usec, void 
 
         (void)usec;
         /* container_stop() limits the time of a living container. */
-        if (!supervisor->container) {
-                log_line("%s does not come to an end: signal %d", supervisor->engine,
+        if (!supervisor->attempt.container) {
+                log_line("%s does not come to an end: signal %d", engine(supervisor),
                          supervisor->terminate_signal);
-                client_kill(supervisor->client, supervisor->terminate_signal);
+                client_kill(supervisor->attempt.client, supervisor->terminate_signal);
                 supervisor->terminate_signal = SIGKILL;
         }
         (void)sd_event_source_set_time_relative(source, CLIENT_PATIENCE_USEC);
@@ -225,30 +501,63 @@ static int on_client_patience_over(sd_event_source *source, uint64_t usec, void 
         return 0;
 }
 
-static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+static void stop_attempt(struct supervisor *supervisor)
 {
-        struct supervisor *supervisor = userdata;
+        struct attempt *attempt = &supervisor->attempt;
         int r;
 
-        (void)source;
-        (void)info;
-        if (supervisor->container)
-                container_stop(supervisor->container);
+        if (attempt->container)
+                container_stop(attempt->container);
         if (supervisor->stopping)
-                return 0;
+                return;
         supervisor->stopping = true;
-        (void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping when the running requests are done");
         /*
          * A container that is just being created is not interrupted: that would leave it behind.
          * Its launcher is turned away instead, and so it ends and is removed.
          */
-        client_give_up(supervisor->client);
+        client_give_up(attempt->client);
         r = sd_event_add_time_relative(supervisor->event, &supervisor->patience, CLOCK_MONOTONIC,
                                        CLIENT_PATIENCE_USEC, 0, on_client_patience_over,
                                        supervisor);
         if (r < 0)
                 log_line("cannot limit the time to stop: %s", strerror(-r));
+}
+
+static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+
+        (void)source;
+        (void)info;
+        if (!supervisor->terminated)
+                (void)sd_notify(0, "STOPPING=1\n"
+                                   "STATUS=Stopping when the running requests are done");
+        supervisor->terminated = true;
+        if (attempt_runs(&supervisor->attempt))
+                stop_attempt(supervisor);
+        else if (!supervisor->leaving)
+                leave(supervisor, STATUS_OK);
         return 0;
+}
+
+static void on_maintenance(bool is_on, void *userdata)
+{
+        struct supervisor *supervisor = userdata;
+
+        if (supervisor->terminated || supervisor->leaving)
+                return;
+        log_line("maintenance is %s", is_on ? "on" : "off");
+        if (is_on && attempt_runs(&supervisor->attempt)) {
+                (void)sd_notify(0, "STATUS=Stopping for maintenance");
+                stop_attempt(supervisor);
+        } else if (is_on) {
+                maintain(supervisor);
+        } else if (supervisor->asks) {
+                supervisor->asks = sd_event_source_disable_unref(supervisor->asks);
+                responder_finish(supervisor->responder);
+                responder_retry_after(supervisor->responder, 0);
+                attempt(supervisor);
+        }
 }
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -258,8 +567,10 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
         (void)source;
         (void)info;
         /* A container that is not there yet reads the newest configuration by itself. */
-        if (supervisor->container)
-                container_reload(supervisor->container);
+        if (supervisor->attempt.container)
+                container_reload(supervisor->attempt.container);
+        else
+                failing_hurry(supervisor->failing);
         return 0;
 }
 
@@ -292,52 +603,49 @@ static int watch_signals(struct supervisor *supervisor)
 
 /* --- all of it ----------------------------------------------------------------------------- */
 
-static int start(struct supervisor *supervisor, char *const *command, const char *handover_path,
-                 const char *launcher)
+static int set_up(struct supervisor *supervisor)
 {
         int r;
 
         r = watch_signals(supervisor);
         if (r >= 0)
-                r = client_new(&supervisor->client, supervisor->event, command, on_client_ended,
-                               supervisor);
-        if (r < 0)
-                return log_fail(STATUS_SYSTEM, "cannot set the event loop up: %s", strerror(-r));
-        r = handover_new(&supervisor->handover, supervisor->event, handover_path, launcher,
-                         on_knock, supervisor);
-        if (r != 0)
-                return r;
-        r = client_start(supervisor->client);
-        if (r < 0)
-                return log_fail(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
-                                "cannot execute %s: %s", command[0], strerror(-r));
-        (void)sd_notify(0, "STATUS=Starting the container");
-        return 0;
+                r = responder_new(&supervisor->responder, supervisor->event,
+                                  supervisor->plan->passed, on_answered, supervisor);
+        if (r >= 0)
+                r = failing_new(&supervisor->failing, supervisor->event, supervisor->responder,
+                                on_failing_event, supervisor);
+        if (r >= 0 && supervisor->plan->stem)
+                r = maintenance_new(&supervisor->maintenance, supervisor->event,
+                                    supervisor->plan->stem, on_maintenance, supervisor);
+        return r;
 }
 
-int supervise(char *const *command, const struct passed *passed, const char *handover_path,
-              const char *launcher)
+int supervise(const struct supervision *supervision)
 {
         struct supervisor supervisor = {
-            .passed = passed,
-            .engine = command[0],
+            .plan = supervision,
             .terminate_signal = SIGTERM,
         };
         int r, status;
 
         r = sd_event_new(&supervisor.event);
+        if (r >= 0)
+                r = set_up(&supervisor);
         if (r < 0)
-                return log_fail(STATUS_SYSTEM, "cannot make an event loop: %s", strerror(-r));
-        status = start(&supervisor, command, handover_path, launcher);
-        if (status == 0) {
+                status = log_fail(STATUS_SYSTEM, "cannot set the event loop up: %s", strerror(-r));
+        else {
+                attempt(&supervisor);
                 status = sd_event_loop(supervisor.event);
                 if (status < 0)
                         status = log_fail(STATUS_SYSTEM, "event loop: %s", strerror(-status));
         }
-        container_free(supervisor.container);
-        client_free(supervisor.client);
+        attempt_done(&supervisor.attempt);
+        maintenance_free(supervisor.maintenance);
+        failing_free(supervisor.failing);
+        responder_free(supervisor.responder);
         handover_free(supervisor.handover);
         (void)sd_event_source_disable_unref(supervisor.patience);
+        (void)sd_event_source_disable_unref(supervisor.asks);
         (void)sd_event_unref(supervisor.event);
         return status;
 }

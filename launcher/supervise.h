@@ -1,16 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The life of one vhost's container under systemd: start it, hand the sockets over, tell systemd
- * how it goes, translate the service manager's signals, and end as the container ends.
+ * how it goes, translate the service manager's signals, and end as the container ends. When it does
+ * not start, requests are answered all the same, and it is tried again.
  */
 #pragma once
 
-#include "sockets.h"
+#include <stdint.h>
 
-/*
- * command: what starts the container. passed: the sockets to hand over. handover_path: where.
- * launcher: path of fpm-launcher. Returns the exit status for the process; what is wrong has been
- * printed.
- */
-int supervise(char *const *command, const struct passed *passed, const char *handover_path,
-              const char *launcher);
+#include "sockets.h"
+#include "words.h"
+
+struct supervision {
+        const struct passed *passed; /* the sockets to hand over */
+        const char *handover_path;   /* where */
+        const char *launcher;        /* path of fpm-launcher */
+        const char *stem;            /* see maintenance.h; NULL: this vhost is never in that */
+        /*
+         * Says for each attempt anew what starts the container, and the longest time until the
+         * next attempt if it fails, 0: there is none. Returns 0, or an exit status after having
+         * printed what is wrong.
+         */
+        int (*compose)(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata);
+        void *userdata;
+};
+
+/* Returns the exit status for the process; what is wrong has been printed. */
+int supervise(const struct supervision *supervision);

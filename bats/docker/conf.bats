@@ -101,7 +101,7 @@ wrong() {
   lacks "$(cat "$dir/waker.log")" --read-only
 }
 
-@test "podman and native take the process over, with the passed sockets" {
+@test "podman takes the process over; a native server is a child" {
   conf 'Engine=podman' 'Image=php'
   run_conf
   is "$status" 42 "$(cat "$dir/waker.log")"
@@ -110,10 +110,10 @@ wrong() {
     '--entrypoint=/fpm-waker/fpm-launcher php --exit-idle-time=5min -- php-fpm'
 
   conf 'Engine=native' 'Environment=SITE=a b' \
-    "Command=sh -c 'echo \"SITE=\$SITE PID=\$\$ NAMES=\$LISTEN_FDNAMES\"; ls -l /proc/self/fd'"
+    "Command=sh -c 'echo \"SITE=\$SITE PARENT=\$PPID\"; ls -l /proc/self/fd; exit 42'"
   run_conf
-  is "$status" 0 "$(cat "$dir/waker.log")"
-  contains "$(cat "$dir/waker.log")" "SITE=a b PID=$pid"
+  is "$status" 42 "$(cat "$dir/waker.log")"
+  contains "$(cat "$dir/waker.log")" "SITE=a b PARENT=$pid"
   matches "$(cat "$dir/waker.log")" ' 10[0-9] -> socket:'
 }
 

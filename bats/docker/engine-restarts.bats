@@ -28,6 +28,7 @@ teardown() {
 }
 
 @test "the container crashes: the service fails with its status, the next request wakes it" {
+  run_options=--retry-limit=0
   php_vhost --exit-idle-time=1min
   hello
   docker kill -s KILL waker >/dev/null
@@ -37,6 +38,7 @@ teardown() {
 }
 
 @test "a server that fails at its start fails the service with its status" {
+  run_options=--retry-limit=0
   vhost --entrypoint "$launcher" php -- php-fpm --nonsense
   systemctl start "$service" && fail "it started"
   is "$(exit_status)" 64

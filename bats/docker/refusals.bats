@@ -1,12 +1,16 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # What cannot work is said in one line and with the status of fpm-waker(8). The passed socket is
-# untouched: once the cause is gone, the next request is served.
+# untouched: once the cause is gone, the next request is served. (Without further attempts: those
+# are in failing.bats.)
 
 load ../helpers
 load waker
 
-setup() { start_vhost_test; }
+setup() {
+  start_vhost_test
+  run_options=--retry-limit=0
+}
 
 teardown() {
   systemctl start docker
@@ -105,6 +109,7 @@ run --vhost=a/b
 run --vhost=.hidden
 run --conf=/x -- true
 run --handover=relative -- true
+run --vhost=site --retry-limit=soon -- true
 run -- true
 WORDS
 }

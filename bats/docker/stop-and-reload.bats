@@ -119,7 +119,7 @@ request_runs() { pgrep -f "$fastcgi.*sleep.php" >/dev/null && [ "$(queue_length 
   local began
   vhost --entrypoint "$launcher" php --exit-idle-time=1min -- sh -c 'sleep 600; exec php-fpm'
   systemctl start --no-block "$service"
-  wait_for says 'The container runs, waiting for the server in it'
+  wait_for says 'Waiting for the server to take requests'
   began=$(now_ms)
   systemctl stop waker.socket "$service"
   [ $(($(now_ms) - began)) -lt 15000 ] || fail "it took $(($(now_ms) - began)) ms"
@@ -131,7 +131,7 @@ request_runs() { pgrep -f "$fastcgi.*sleep.php" >/dev/null && [ "$(queue_length 
   vhost -v "$dir:/gates" --entrypoint "$launcher" php --exit-idle-time=1min -- \
     sh -c 'until [ -e /gates/go ]; do sleep 0.1; done; exec php-fpm'
   systemctl start --no-block "$service"
-  wait_for says 'The container runs, waiting for the server in it'
+  wait_for says 'Waiting for the server to take requests'
   systemctl stop --no-block waker.socket "$service"
   wait_for says 'Stopping when the running requests are done'
   touch "$dir/go"

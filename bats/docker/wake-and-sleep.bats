@@ -56,7 +56,7 @@ teardown() { end_vhost_test; }
   vhost -v "$dir/gates:/gates" --entrypoint "$launcher" php --exit-idle-time=1min -- \
     sh -c 'until [ -e /gates/go ]; do sleep 0.1; done; exec php-fpm'
   start client "$fastcgi" --timeout=60 "$socket" /var/www/html/hello.php
-  wait_for says 'The container runs, waiting for the server in it'
+  wait_for says 'Waiting for the server to take requests'
   is "$(systemctl show -P ActiveState "$service")" activating "before the server is there"
 
   touch "$dir/gates/go"

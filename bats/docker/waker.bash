@@ -40,6 +40,9 @@ end_vhost_test() {
   end_test
 }
 
+# Options of `fpm-waker run` for vhost().
+run_options=''
+
 # vhost WORD...: the words behind `docker run --rm --name waker` with all mounts. Starts the socket.
 vhost() {
   local word quoted=''
@@ -52,7 +55,7 @@ vhost() {
   printf '%s\n' '[Unit]' StartLimitIntervalSec=0 '[Service]' Type=notify NotifyAccess=main \
     KillMode=mixed TimeoutStopSec=100 RuntimeDirectory=fpm-waker-handover/waker \
     RuntimeDirectoryMode=0711 'ExecReload=kill -HUP $MAINPID' 'ExecReload=sleep 0.1' \
-    "ExecStart=/usr/bin/fpm-waker run -- $docker_run $quoted" >/run/systemd/system/waker.service
+    "ExecStart=/usr/bin/fpm-waker run $run_options -- $docker_run $quoted" >/run/systemd/system/waker.service
   systemctl daemon-reload
   systemctl start waker.socket
 }
@@ -109,7 +112,7 @@ restart_docker() {
 run_activated() {
   rm -f "$dir/waker.log"
   start waker env "PATH=$dir/bin:$PATH" systemd-socket-activate -l "$dir/socket" -E PATH \
-    -E "NOTIFY_SOCKET=$dir/notify" fpm-waker run --handover="$dir/run/handover" "$@"
+    -E "NOTIFY_SOCKET=$dir/notify" fpm-waker run --handover="$dir/run/handover" --retry-limit=0 "$@"
   wait_for test -S "$dir/socket"
   socat -u OPEN:/dev/null "UNIX-CONNECT:$dir/socket"
   status=0

@@ -124,11 +124,11 @@ describes"
   esac
 }
 
-@test "a host that is neither outside nor root" {
+@test "a host that is neither outside nor root nor the parent" {
   chmod 777 "$dir"
   as=(setpriv --reuid=nobody --regid=nogroup --clear-groups)
   bad good "refused to take sockets from the hand-over: $handover: whoever listens there is neither \
-on the host nor root"
+on the host nor root nor our parent"
 }
 
 @test "a host outside of the pid namespace may be anybody" {

@@ -4,9 +4,9 @@
 tools: $(addprefix $(BUILD)/test/,unit-test background-test fake-host)
 
 # Static, to run in every bed; the sanitizers' libraries do not link statically, UBSan's trap does.
-unit_test := bats/launcher/unit-test.c launcher/span.c launcher/watchdog.c preload/gate.c
+unit_test := bats/launcher/unit-test.c launcher/complaint.c launcher/span.c launcher/watchdog.c preload/gate.c
 
-$(BUILD)/test/unit-test: $(unit_test) launcher/span.h launcher/watchdog.h preload/gate.h
+$(BUILD)/test/unit-test: $(unit_test) launcher/complaint.h launcher/span.h launcher/watchdog.h preload/gate.h
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(base)) -O1 -g -fsanitize=undefined \
 	  -fsanitize-undefined-trap-on-error -static -o $@ $(unit_test)

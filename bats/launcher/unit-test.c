@@ -3,7 +3,9 @@
  * Runs one case of what can be tested without a server:
  *
  *   unit-test span TEXT     prints microseconds, "infinity", or the errno's name, as span_parse()
- * says unit-test CASE          a case of watchdog_look(); prints nothing, exits 0
+ *                           says
+ *   unit-test complaint     prints which of the lines on standard input complaint_line() takes
+ *   unit-test CASE          a case of watchdog_look(); prints nothing, exits 0
  *
  * Time is an argument of watchdog_look(), so no case waits. As a server under fpm-launcher:
  *
@@ -28,6 +30,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../launcher/complaint.h"
 #include "../../launcher/span.h"
 #include "../../launcher/watchdog.h"
 
@@ -541,8 +544,23 @@ static _Noreturn void leave_dead_worker(void)
         be_idle(gate.page, (uint32_t)getpid());
 }
 
+static int print_complaint(void)
+{
+        struct complaint complaint = {0};
+        char line[1024];
+
+        while (fgets(line, sizeof(line), stdin)) {
+                line[strcspn(line, "\n")] = '\0';
+                complaint_line(&complaint, line);
+        }
+        puts(complaint.text);
+        return 0;
+}
+
 int main(int argc, char **argv)
 {
+        if (argc == 2 && strcmp(argv[1], "complaint") == 0)
+                return print_complaint();
         if (argc == 2 && strcmp(argv[1], "page") == 0)
                 return print_page();
         if (argc == 3 && strcmp(argv[1], "claim") == 0)

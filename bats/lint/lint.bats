@@ -165,10 +165,10 @@ END
   )"
 }
 
-@test "the launcher is static, fpm-waker needs libsystemd and the libc" {
+@test "the launcher is static, fpm-waker needs libsystemd, libfcgi and the libc" {
   is "$(needed "$build/fpm-launcher")" ''
   lacks "$(readelf -lW "$build/fpm-launcher")" INTERP
-  is "$(needed "$build/fpm-waker")" '[libsystemd.so.0] [libc.so.6] '
+  is "$(needed "$build/fpm-waker")" '[libsystemd.so.0] [libfcgi.so.0] [libc.so.6] '
 }
 
 @test "hardened: position-independent, read-only after start, no executable stack" {

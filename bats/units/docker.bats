@@ -3,7 +3,7 @@
 # fpm-waker@.socket and .service: what is the unit's part in a vhost in Docker.
 
 load ../helpers
-load flood
+load ../unavailable
 
 setup_file() {
   load_image php
@@ -15,7 +15,6 @@ setup() {
 }
 
 teardown() {
-  end_flood
   if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
     systemctl status --no-pager 'fpm-waker@*' || true
     journalctl -q --no-pager -n 40 -u 'fpm-waker@*' --since="@$began" || true
@@ -107,18 +106,23 @@ logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
   no_container || fail "a container is left"
 }
 
-@test "a container that fails at each start under a flood, once repaired, serves the next request" {
-  vhost ExitIdleTime=infinity
+@test "a container that fails at each start under a flood, once repaired in its conf, is served" {
+  vhost ExitIdleTime=infinity RetryLimit=100ms
   sed -i 's/^Command=.*/Command=php-fpm --no-such-option/' /etc/fpm-waker/my-site.example.com.conf
-  mkdir -p "/etc/systemd/system/$unit.service.d"
-  printf '[Service]\nExecStopPost=\n' >"/etc/systemd/system/$unit.service.d/test.conf"
-  systemctl daemon-reload
+  contains "$(hello)" 'Status: 503'
   flood /var/www/html/hello.php
-  wait_for -t 60 has_failed 20
+  wait_for logged 'fpm-waker: the server ended with status 64 before it took requests: '
+  main=$(systemctl show -P MainPID "$unit.service")
+  wait_for -t 60 is_at_attempt_20
   sed -i 's/^Command=.*/Command=docker-php-entrypoint php-fpm/' /etc/fpm-waker/my-site.example.com.conf
-  end_flood
-  contains "$(hello)" "hello from "
+  wait_for eval 'hello | grep "hello from "'
+  flood_dries
+  is "$(journal_of "$unit.service" --since="@$began" | grep -c 'ended with status 64')" 1
+  is "$(journal_of "$unit.service" --since="@$began" | grep -c '^Usage: php')" 1
+  is "$(systemctl show -P MainPID "$unit.service")" "$main"
 }
+
+is_at_attempt_20() { [[ $(systemctl show -P StatusText "$unit.service") == *"attempt 20 is being made" ]]; }
 
 @test "a process left in the unit's cgroup holds up neither the end nor the next start" {
   vhost ExitIdleTime=1s

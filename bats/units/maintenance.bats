@@ -1,0 +1,116 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# fpm-waker maintenance: 503 on purpose, whether the vhost runs, sleeps or starts.
+
+load ../helpers
+load ../unavailable
+
+name=my-site.example.com
+unit=fpm-waker@$name
+socket=$(vhost_socket $name)
+site=/srv/www/$name
+
+setup() {
+  start_test
+  docker_vhost "$name" php 'Command=docker-php-entrypoint php-fpm' ExitIdleTime=infinity
+  echo '<?php echo "hello";' >"$site/hello.php"
+}
+
+teardown() {
+  [ -n "${BATS_TEST_COMPLETED:-}" ] || journal_of "$unit.service"
+  remove_vhosts "$name"
+  rm -f "/etc/fpm-waker/$name".*
+  end_test
+}
+
+switch() { fpm-waker maintenance "$name" "$1"; }
+hello() { request "$socket" /var/www/html/hello.php; }
+says() { [ "$(systemctl show -P StatusText "$unit.service")" = "$1" ]; }
+main_pid() { systemctl show -P MainPID "$unit.service"; }
+is_served() { contains "$(hello)" hello; }
+
+@test "a running server finishes its requests, is stopped, and is there again afterwards" {
+  local main
+  echo '<?php touch("begun"); while (!file_exists("go")) usleep(10000); echo "complete";' >"$site/slow.php"
+  chmod 777 "$site"
+  is_served
+  main=$(main_pid)
+  start slow "$fastcgi" "$socket" /var/www/html/slow.php
+  wait_for test -e "$site/begun"
+  switch on
+  wait_for says 'Stopping for maintenance'
+  touch "$site/go"
+  wait "$pid"
+  contains "$(cat "$dir/slow.log")" complete
+  wait_for says 'In maintenance'
+  no_container
+  unavailable 60
+  switch off
+  is_served
+  not responder
+  is "$(main_pid)" "$main" "the same service"
+}
+
+@test "a sleeping vhost wakes for the page alone" {
+  sleeps "$name"
+  switch on
+  sleeps "$name"
+  unavailable 60
+  is "$(systemctl show -P ActiveState "$unit.service")" active
+  is "$(docker ps -aq)" ''
+  systemctl stop "$unit.service"
+  is "$(systemctl show -P Result "$unit.service")" success
+  unavailable 60
+  switch off
+  is_served
+}
+
+@test "a page of one's own is shown, always the newest" {
+  switch on
+  unavailable 60
+  echo '<p>Back at noon' >"/etc/fpm-waker/$name.maintenance.html"
+  unavailable 60 '<p>Back at noon'
+  echo '<p>Back at one' >"/etc/fpm-waker/$name.maintenance.html"
+  unavailable 60 '<p>Back at one'
+  : >"/etc/fpm-waker/$name.maintenance.html"
+  unavailable 60
+}
+
+@test "a vhost that cannot start is not tried any more, until it shall be" {
+  sed -i 's/^Image=.*/Image=no-such-image/' "/etc/fpm-waker/$name.conf"
+  contains "$(hello)" 'Status: 503'
+  unavailable '[12]'
+  switch on
+  wait_for says 'In maintenance'
+  unavailable 60
+  sed -i 's/^Image=.*/Image=php/' "/etc/fpm-waker/$name.conf"
+  switch off
+  wait_for is_served
+}
+
+@test "while it starts: no container is left" {
+  printf '%s\n' 'Command=sh -c "sleep 600; exec php-fpm"' Image=php >"/etc/fpm-waker/$name.conf"
+  start client "$fastcgi" --timeout=60 "$socket" /var/www/html/hello.php
+  wait_for says 'Waiting for the server to take requests'
+  switch on
+  wait "$pid"
+  contains "$(cat "$dir/client.log")" 'Status: 503'
+  is "$(docker ps -aq)" ''
+  unavailable 60
+}
+
+@test "switched twice, or for what is not there" {
+  switches() { # STATUS OUTPUT WORD...
+    run fpm-waker maintenance "${@:3}"
+    is "$status $output" "$1 $2" "${*:3}"
+  }
+  switches 0 "fpm-waker: maintenance of $name is off already" "$name" off
+  switches 0 '' "$name" on
+  switches 0 "fpm-waker: maintenance of $name is on already" "$name" on
+  switches 0 '' "--conf=/etc/fpm-waker/$name.conf" off
+  switches 7 'fpm-waker: unknown vhost: /etc/fpm-waker/none.conf: No such file or directory' none on
+  switches 2 'fpm-waker: maintenance is on or off, not maybe' "$name" maybe
+  switches 2 'fpm-waker: a vhost and on or off, see fpm-waker maintenance --help' "$name"
+  switches 2 'fpm-waker: wrong option --nonsense, see fpm-waker maintenance --help' --nonsense
+  matches "$(fpm-waker maintenance ../etc on 2>&1)" 'not the name of a vhost'
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vhost that shall not run: each request gets a 503 on purpose. It is so while the file
+ * NAME.maintenance is there beside the vhost's conf, so it outlives a reboot; the page is that of
+ * NAME.maintenance.html, if there is one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+/* Retry-After, and how long requests are answered after the last one. */
+#define MAINTENANCE_USEC (60 * UINT64_C(1000000))
+
+/* `fpm-waker maintenance`: argv[0] is "maintenance". Returns the exit status for the process. */
+int maintenance(int argc, char **argv);
+
+struct maintenance;
+
+/* The file has come or gone. */
+typedef void (*maintenance_changed_t)(bool is_on, void *userdata);
+
+/* stem: the path of the vhost's files without their suffix. Returns 0, -errno. */
+int maintenance_new(struct maintenance **ret, sd_event *event, const char *stem,
+                    maintenance_changed_t changed, void *userdata);
+
+/* NULL is never in maintenance. */
+bool maintenance_is_on(const struct maintenance *maintenance);
+
+/* Path of the page, whether it is there or not. */
+const char *maintenance_page(const struct maintenance *maintenance);
+
+/* NULL is allowed. */
+void maintenance_free(struct maintenance *maintenance);
