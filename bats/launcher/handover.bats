@@ -197,7 +197,7 @@ done"
   host good
   # shellcheck disable=SC2016 # for the inner shell
   start server env --default-signal=QUIT "$launcher" "--handover=$handover" -- bash -c \
-    'exec bash -c "trap \"echo drained; exit 7\" QUIT; echo up; while :; do read -t 60 <> <(:); done"'
+    'exec bash -c "trap \"echo drained; exit 7\" QUIT; echo up; while :; do read -t 0.1 <> <(:); done"'
   wait_for has_line "$dir/server.log" up
   kill -KILL "$host"
   wait_for is_gone "$pid"
