@@ -415,7 +415,7 @@ long master_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *e
         struct listener *listener = shim_listener(fd);
         long r = raw4(epoll_ctl, epoll_fd, operation, fd, event);
 
-        if (r < 0 || !listener || shim_role() != SHIM_SERVER)
+        if (r < 0 || !listener || !shim.is_php_fpm || shim_role() != SHIM_SERVER)
                 return r;
         listener->ondemand_fd = operation == EPOLL_CTL_DEL ? -1 : epoll_fd;
         listener->ondemand_number = fd;

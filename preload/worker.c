@@ -62,12 +62,13 @@ static void leave_connection_behind(void)
         current = NULL;
 }
 
-/* The first accept of this process: from now on it runs PHP code, which is to see nothing of us. */
+/* The first accept of this process, or on this socket: from now on it runs PHP code, which is to
+ * see nothing of us. */
 static void become_worker(enum shim_role role)
 {
         if (role == SHIM_CHILD)
                 shim.role = SHIM_WORKER;
-        else
+        else if (role == SHIM_SERVER)
                 master_accepts();
         children_hide();
         defer_signals();
@@ -301,4 +302,17 @@ long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags)
                 leave_connection_behind();
         }
         return connection;
+}
+
+void worker_stand_by(int fd)
+{
+        const struct listener *listener = find_listener(fd);
+        enum shim_role role = shim_role();
+
+        /* php-fpm's master has workers for that. */
+        if (!listener || !listener->at_once || shim.is_php_fpm ||
+            (role != SHIM_SERVER && role != SHIM_CHILD))
+                return;
+        become_worker(role);
+        shim_become_ready();
 }

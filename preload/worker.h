@@ -10,6 +10,12 @@
  */
 long worker_accept(int fd, struct sockaddr *address, socklen_t *size, int flags);
 
+/*
+ * This process is told of connections on a descriptor from now on (epoll(7)). If that is a passed
+ * socket and accept() does not wait for one, the server is ready although nobody has connected.
+ */
+void worker_stand_by(int fd);
+
 /* A request has begun: whoever else waits needs another worker. */
 void worker_has_begun(void);
 

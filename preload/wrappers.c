@@ -587,7 +587,11 @@ WRAP(int, kill, pid_t pid, int number)
 
 WRAP(int, epoll_ctl, int epoll_fd, int operation, int fd, struct epoll_event *event)
 {
-        return (int)result(master_epoll_ctl(epoll_fd, operation, fd, event));
+        long r = master_epoll_ctl(epoll_fd, operation, fd, event);
+
+        if (r >= 0 && operation == EPOLL_CTL_ADD)
+                worker_stand_by(fd);
+        return (int)result(r);
 }
 
 WRAP(pid_t, waitpid, pid_t pid, int *status, int options)

@@ -35,6 +35,35 @@ serve_loop() { serve --exit-idle-time="$1" -- "$BATS_TEST_DIRNAME/event-loop.py"
   done
 }
 
+@test "it ends although nobody has come, and so does one that is told to" {
+  local mode
+  for mode in '' edge; do
+    serve_loop 100ms "$www" $mode
+    ended
+    is "$status" 0
+    serve_loop infinity "$www" $mode
+    wait_for is_polled
+    end TERM
+    is "$status" 0
+  done
+}
+is_polled() { grep -qs tfd: /proc/"$server"/fdinfo/*; }
+
+# The time of processors that the server has taken, in ticks.
+ticks() { awk '{ print $14 + $15 }' "/proc/$server/stat"; }
+
+@test "it is told of nothing but connections" {
+  local mode before
+  for mode in '' edge; do
+    serve_loop infinity "$www" $mode
+    "$fastcgi" --clients=20 --requests=50 "$www" "$hello"
+    before=$(ticks)
+    sleep 0.5 # to see that nothing happens
+    [ $(($(ticks) - before)) -le 5 ] || fail "it spins: $(($(ticks) - before)) ticks in 50"
+    end TERM
+  done
+}
+
 @test "no request is lost around its idle exit" {
   local mode load
   for mode in '' edge; do
