@@ -13,8 +13,8 @@
 #include "span.h"
 #include "status.h"
 
-#define DEFAULT_COMMAND        "php-fpm"
-#define DEFAULT_EXIT_IDLE_TIME "5min"
+#define DEFAULT_COMMAND    "php-fpm"
+#define DEFAULT_STOP_AFTER "5min"
 /* That of fpm-launcher: below the 90 s after which systemd loses its patience. */
 #define DEFAULT_DRAIN_LIMIT_USEC (80 * UINT64_C(1000000))
 
@@ -125,11 +125,11 @@ static const char *set_span(char **text, uint64_t *ret_usec, const char *value)
         return set_text(text, value);
 }
 
-static const char *set_exit_idle_time(struct conf *conf, const char *value)
+static const char *set_stop_after(struct conf *conf, const char *value)
 {
         uint64_t usec;
 
-        return set_span(&conf->exit_idle_time, &usec, value);
+        return set_span(&conf->stop_after, &usec, value);
 }
 
 static const char *set_drain_limit(struct conf *conf, const char *value)
@@ -169,7 +169,7 @@ enum {
         KEY_NETWORK,
         KEY_READ_ONLY,
         KEY_MEMORY,
-        KEY_EXIT_IDLE_TIME,
+        KEY_STOP_AFTER,
         KEY_DRAIN_LIMIT,
         KEY_BACKGROUND_LIMIT,
         KEY_RETRY_LIMIT,
@@ -196,7 +196,7 @@ static const struct key {
     [KEY_NETWORK] = {.name = "Network", .set = set_network, .container_only = true},
     [KEY_READ_ONLY] = {.name = "ReadOnly", .set = set_read_only, .container_only = true},
     [KEY_MEMORY] = {.name = "Memory", .set = set_memory, .container_only = true},
-    [KEY_EXIT_IDLE_TIME] = {.name = "ExitIdleTime", .set = set_exit_idle_time},
+    [KEY_STOP_AFTER] = {.name = "StopAfterSec", .set = set_stop_after},
     [KEY_DRAIN_LIMIT] = {.name = "DrainLimit", .set = set_drain_limit},
     [KEY_BACKGROUND_LIMIT] = {.name = "BackgroundLimit", .set = set_background_limit},
     [KEY_RETRY_LIMIT] = {.name = "RetryLimit", .set = set_retry_limit},
@@ -312,11 +312,11 @@ int conf_read(struct conf *conf, const char *path)
 
         *conf = (struct conf){
             .read_only = true,
-            .exit_idle_time = strdup(DEFAULT_EXIT_IDLE_TIME),
+            .stop_after = strdup(DEFAULT_STOP_AFTER),
             .drain_limit_usec = DEFAULT_DRAIN_LIMIT_USEC,
             .retry_limit_usec = FAILING_RETRY_LIMIT_USEC,
         };
-        if (!conf->exit_idle_time || add_word(&conf->command, DEFAULT_COMMAND))
+        if (!conf->stop_after || add_word(&conf->command, DEFAULT_COMMAND))
                 return log_fail(STATUS_SYSTEM, "%s: %s", path, no_memory);
         file = fopen(path, "re");
         if (!file)
@@ -327,7 +327,7 @@ int conf_read(struct conf *conf, const char *path)
 
 void conf_launcher_words(struct words *words, const struct conf *conf)
 {
-        words_addf(words, "--exit-idle-time=%s", conf->exit_idle_time);
+        words_addf(words, "--exit-idle-time=%s", conf->stop_after);
         if (conf->drain_limit)
                 words_addf(words, "--drain-limit=%s", conf->drain_limit);
         if (conf->background_limit)
@@ -344,7 +344,7 @@ void conf_done(struct conf *conf)
         free(conf->user);
         free(conf->network);
         free(conf->memory);
-        free(conf->exit_idle_time);
+        free(conf->stop_after);
         free(conf->drain_limit);
         free(conf->background_limit);
         *conf = (struct conf){0};

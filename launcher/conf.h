@@ -24,8 +24,8 @@ struct conf {
         char *network; /* NULL: none */
         char *memory;  /* NULL: no limit */
         bool read_only;
-        char *exit_idle_time; /* a span, as written */
-        char *drain_limit;    /* a span, as written; NULL: fpm-launcher's own default */
+        char *stop_after;  /* a span, as written */
+        char *drain_limit; /* a span, as written; NULL: fpm-launcher's own default */
         uint64_t drain_limit_usec;
         char *background_limit; /* a span, as written; NULL: fpm-launcher's own default */
         uint64_t retry_limit_usec;

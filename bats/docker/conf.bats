@@ -46,7 +46,7 @@ wrong() {
   wrong 'ReadOnly=maybe' ':1: ReadOnly: is yes or no'
   wrong 'Memory=much' ':1: Memory: is a number of bytes, or one with K, M or G behind it'
   wrong 'Memory=1MM' ':1: Memory: is a number of bytes, or one with K, M or G behind it'
-  wrong 'ExitIdleTime=soon' ':1: ExitIdleTime: is not a time span (90s, 5min, infinity)'
+  wrong 'StopAfterSec=soon' ':1: StopAfterSec: is not a time span (90s, 5min, infinity)'
   wrong 'DrainLimit=1 fortnight' ':1: DrainLimit: is not a time span (90s, 5min, infinity)'
   wrong 'BackgroundLimit=1x' ':1: BackgroundLimit: is not a time span (90s, 5min, infinity)'
   wrong 'Command=php-fpm' ': Image: is missing'
@@ -88,7 +88,7 @@ wrong() {
 @test "docker: every key reaches the engine" {
   local word
   conf 'Image = php:8' 'Volume=/a:/b' 'Volume=/c:/d:ro' 'Environment=NAME=some value' 'User=33:33' \
-    'Network=bridge' 'ReadOnly=no' 'Memory=512M' 'ExitIdleTime=1h 30min' 'DrainLimit=2min' \
+    'Network=bridge' 'ReadOnly=no' 'Memory=512M' 'StopAfterSec=1h 30min' 'DrainLimit=2min' \
     'BackgroundLimit=0' 'EngineOption=--label=a=b c' 'EngineOption=--hostname=web' '; the end'
   run_conf
   for word in --volume=/a:/b --volume=/c:/d:ro '--env=NAME=some value' --user=33:33 --network=bridge \

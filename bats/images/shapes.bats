@@ -36,23 +36,23 @@ sleeps_and_wakes() {
 who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents("/proc/1/comm")), "\n";'
 
 @test "php:fpm" {
-  docker_vhost shape php Command='docker-php-entrypoint php-fpm' ExitIdleTime=1s
+  docker_vhost shape php Command='docker-php-entrypoint php-fpm' StopAfterSec=1s
   echo "$who" >/srv/www/shape/who.php
   sleeps_and_wakes /var/www/html/who.php "user 33, pid 1 is php-fpm"
 }
 
 @test "php:fpm, its entrypoint given options only" {
-  docker_vhost shape php Command='docker-php-entrypoint -d precision=3' ExitIdleTime=1s
+  docker_vhost shape php Command='docker-php-entrypoint -d precision=3' StopAfterSec=1s
   echo '<?php echo ini_get("precision");' >/srv/www/shape/precision.php
   sleeps_and_wakes /var/www/html/precision.php 3
 }
 
 @test "php:fpm without its entrypoint; with an init before it" {
-  docker_vhost shape php ExitIdleTime=1s
+  docker_vhost shape php StopAfterSec=1s
   echo "$who" >/srv/www/shape/who.php
   sleeps_and_wakes /var/www/html/who.php "user 33"
   remove_vhosts shape
-  docker_vhost shape php Command='docker-php-entrypoint php-fpm' ExitIdleTime=1s \
+  docker_vhost shape php Command='docker-php-entrypoint php-fpm' StopAfterSec=1s \
     EngineOption=--init
   echo "$who" >/srv/www/shape/who.php
   sleeps_and_wakes /var/www/html/who.php "user 33, pid 1 is docker-init"
@@ -60,7 +60,7 @@ who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents(
 
 @test "wordpress:fpm installs into its empty volume" {
   # What fpm-waker.conf(5) says for an image that installs its files as root.
-  docker_vhost shape wordpress Command='docker-entrypoint.sh php-fpm' ExitIdleTime=1s \
+  docker_vhost shape wordpress Command='docker-entrypoint.sh php-fpm' StopAfterSec=1s \
     EngineOption=--cap-add=CHOWN EngineOption=--cap-add=DAC_OVERRIDE EngineOption=--cap-add=FOWNER
   is "$(ls /srv/www/shape)" ''
   sleeps_and_wakes /var/www/html/index.php 'WordPress 6.0, running in /var/www/html'
@@ -70,7 +70,7 @@ who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents(
 }
 
 @test "wordpress:fpm with another first word installs nothing, as without fpm-waker" {
-  docker_vhost shape wordpress ExitIdleTime=1s \
+  docker_vhost shape wordpress StopAfterSec=1s \
     Command='docker-entrypoint.sh /usr/local/sbin/php-fpm'
   echo "$who" >/srv/www/shape/who.php
   sleeps_and_wakes /var/www/html/who.php "user 33"
@@ -78,7 +78,7 @@ who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents(
 }
 
 @test "serversideup/php:fpm: no root in it, and a health check that does not keep it awake" {
-  docker_vhost shape serversideup Command='entrypoint php-fpm' ExitIdleTime=6s
+  docker_vhost shape serversideup Command='entrypoint php-fpm' StopAfterSec=6s
   echo '<?php echo "user ", posix_geteuid(), " greeted ", getenv("GREETED");' \
     >/srv/www/shape/index.php
   sleeps_and_wakes /var/www/html/index.php "user 33 greeted yes" 20
@@ -86,14 +86,14 @@ who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents(
 }
 
 @test "bitnami/php-fpm: no entrypoint, SIGTERM to stop, pm = ondemand" {
-  docker_vhost shape bitnami ExitIdleTime=1s Volume=/srv/www/shape:/app \
+  docker_vhost shape bitnami StopAfterSec=1s Volume=/srv/www/shape:/app \
     Command='php-fpm -F --pid /tmp/php-fpm.pid -y /opt/bitnami/php/etc/php-fpm.conf'
   echo "$who" >/srv/www/shape/who.php
   sleeps_and_wakes /app/who.php "user 1, pid 1 is php-fpm"
 }
 
 @test "php:fpm-alpine" {
-  docker_vhost shape alpine Command='docker-php-entrypoint php-fpm' ExitIdleTime=1s
+  docker_vhost shape alpine Command='docker-php-entrypoint php-fpm' StopAfterSec=1s
   echo "$who" >/srv/www/shape/who.php
   sleeps_and_wakes /var/www/html/who.php "user 82, pid 1 is php-fpm"
 }

@@ -48,7 +48,7 @@ neutral() {
 }
 
 @test "wakes, serves, reloads and sleeps" {
-  docker_vhost musl alpine Command='docker-php-entrypoint php-fpm' ExitIdleTime=2s
+  docker_vhost musl alpine Command='docker-php-entrypoint php-fpm' StopAfterSec=2s
   echo '<?php echo "served by ", getmypid();' >/srv/www/musl/index.php
   before=$(socket_identity "$socket")
   contains "$(request "$socket" /var/www/html/index.php)" 'served by'
@@ -66,7 +66,7 @@ neutral() {
 
 @test "large bodies both ways" {
   docker_vhost musl alpine Command='docker-php-entrypoint php-fpm -d post_max_size=10M' \
-    ExitIdleTime=1min
+    StopAfterSec=1min
   head -c 5000000 /dev/urandom >"$dir/body"
   printf '%s' '<?php echo md5(file_get_contents("php://input")), PHP_EOL;
     for ($i = 0; $i < 20; $i++) echo str_repeat(chr(65 + $i), 1000000);' >/srv/www/musl/large.php
@@ -76,7 +76,7 @@ neutral() {
 }
 
 @test "programs that PHP starts see nothing of ours" {
-  docker_vhost musl alpine Command='docker-php-entrypoint php-fpm' ExitIdleTime=1min \
+  docker_vhost musl alpine Command='docker-php-entrypoint php-fpm' StopAfterSec=1min \
     Environment=OWN=kept
   echo '<?php echo shell_exec("env; ls -l /proc/self/fd; cat /proc/self/maps");' \
     >/srv/www/musl/child.php
@@ -94,7 +94,7 @@ neutral() {
 says() { journal_of fpm-waker@musl.service | grep -Fq "$1"; }
 
 @test "a wrong pool fails the start, and says which" {
-  docker_vhost musl alpine Command='docker-php-entrypoint php-fpm' ExitIdleTime=1min \
+  docker_vhost musl alpine Command='docker-php-entrypoint php-fpm' StopAfterSec=1min \
     Volume=/srv/two.conf:/usr/local/etc/php-fpm.conf:ro
   printf '%s\n' '[global]' 'error_log = /proc/self/fd/2' 'daemonize = no' '[one]' \
     'listen = 9001' 'user = www-data' 'pm = static' 'pm.max_children = 1' \

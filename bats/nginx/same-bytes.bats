@@ -9,7 +9,7 @@ load ../helpers
 
 setup_file() {
   mkdir -p /srv/plain /srv/empty
-  docker_vhost waked php Command='docker-php-entrypoint php-fpm' ExitIdleTime=10min \
+  docker_vhost waked php Command='docker-php-entrypoint php-fpm' StopAfterSec=10min \
     Volume=/srv/empty:/run/php Volume=/srv/pool.conf:/usr/local/etc/php-fpm.d/zzz.conf:ro \
     EngineOption=--hostname=web
   # A pool whose socket's path exists in one container only. More workers than nginx

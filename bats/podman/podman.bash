@@ -87,7 +87,7 @@ podman_vhost() {
   places
   as_owner mkdir -p "${conf%/*}"
   {
-    from_example "$examples/podman.conf" | grep -v '^ExitIdleTime='
+    from_example "$examples/podman.conf" | grep -v '^StopAfterSec='
     printf '%s\n' "$@"
   } >"$conf"
   manager start "$unit.socket"

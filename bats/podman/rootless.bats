@@ -22,32 +22,32 @@ teardown() {
 }
 
 @test "rootless: a vhost wakes, serves, sleeps and wakes; the socket stays as it was" {
-  podman_vhost ExitIdleTime=1s
+  podman_vhost StopAfterSec=1s
   cycles
 }
 
 @test "rootless: no network, no new privileges, nothing leaks to programs that PHP starts" {
-  podman_vhost ExitIdleTime=infinity
+  podman_vhost StopAfterSec=infinity
   no_network_and_no_leak
 }
 
 @test "rootless: systemctl stop waits for the running request" {
-  podman_vhost ExitIdleTime=infinity
+  podman_vhost StopAfterSec=infinity
   stop_waits_for_request
 }
 
 @test "rootless: a program that a request left running holds the container awake" {
-  podman_vhost ExitIdleTime=1s
+  podman_vhost StopAfterSec=1s
   program_holds
 }
 
 @test "rootless: time in which the container was paused is no idle time" {
-  podman_vhost ExitIdleTime=2s
+  podman_vhost StopAfterSec=2s
   pause_is_not_idle
 }
 
 @test "rootless: a container that fails at each start, once repaired, serves the next request" {
-  podman_vhost ExitIdleTime=infinity
+  podman_vhost StopAfterSec=infinity
   crash_and_repair "$conf"
 }
 

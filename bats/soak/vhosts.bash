@@ -60,13 +60,13 @@ shipped_vhost() {
   late_of[$1]=/var/lib/fpm-waker/$1/late
   fpm_conf "$1" "$(vhost_socket "$1")" "${@:3}"
   sed -i 's/^error_log = .*/error_log = syslog/' "$soak_conf/$1.conf"
-  printf '%s\n' Engine=native "Command=$(fpm_command "$1")" "ExitIdleTime=${idle}ms" \
+  printf '%s\n' Engine=native "Command=$(fpm_command "$1")" "StopAfterSec=${idle}ms" \
     >"/etc/fpm-waker/$1.conf"
 }
 
 # container_vhost NAME OPTIONS: in Docker.
 container_vhost() {
-  docker_vhost "$1" php 'Command=docker-php-entrypoint php-fpm' "ExitIdleTime=${idle}ms"
+  docker_vhost "$1" php 'Command=docker-php-entrypoint php-fpm' "StopAfterSec=${idle}ms"
   declare_vhost "$1" "$(vhost_socket "$1")" "script=/var/www/html/answer.php,$2" "fpm-waker@$1"
   late_of[$1]=/srv/www/$1/late
   install -m 644 "$tree/bats/soak/answer.php" "/srv/www/$1"

@@ -12,7 +12,7 @@ done
 setup_file() {
   local name
   for name in "${vhosts[@]}"; do
-    docker_vhost "$name" php Command='docker-php-entrypoint php-fpm' ExitIdleTime=15s
+    docker_vhost "$name" php Command='docker-php-entrypoint php-fpm' StopAfterSec=15s
     echo "<?php echo 'this is $name';" >"/srv/www/$name/index.php"
   done
 }

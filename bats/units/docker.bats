@@ -36,7 +36,7 @@ vhost() {
 hello() { request "$socket" /var/www/html/hello.php "$@"; }
 
 @test "a vhost in Docker wakes, serves, sleeps after the idle time, and wakes again" {
-  vhost ExitIdleTime=1s
+  vhost StopAfterSec=1s
   before=$(socket_identity "$socket" && backlog "$socket")
   sleeps my-site.example.com || fail "it runs before the first request"
   for _ in 1 2; do
@@ -51,7 +51,7 @@ hello() { request "$socket" /var/www/html/hello.php "$@"; }
 }
 
 @test "in its sandbox, fpm-waker sees programs that a request left running" {
-  vhost ExitIdleTime=1s
+  vhost StopAfterSec=1s
   mkfifo -m 666 /srv/www/my-site.example.com/fifo
   echo '<?php exec("cat fifo >/dev/null 2>&1 &"); echo "left";' >/srv/www/my-site.example.com/leave.php
   contains "$(request "$socket" /var/www/html/leave.php)" left
@@ -66,7 +66,7 @@ logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
 
 @test "in its sandbox, fpm-waker sees that the container is paused, and for how long" {
   local seconds since took
-  vhost ExitIdleTime=2s
+  vhost StopAfterSec=2s
   for seconds in 3.5 1; do
     contains "$(hello)" "hello from "
     docker pause fpm-waker-my-site.example.com >/dev/null
@@ -81,7 +81,7 @@ logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
 }
 
 @test "systemctl reload returns when the new configuration is in force" {
-  vhost ExitIdleTime=infinity "Volume=$dir/zz.conf:/usr/local/etc/php-fpm.d/zzz.conf"
+  vhost StopAfterSec=infinity "Volume=$dir/zz.conf:/usr/local/etc/php-fpm.d/zzz.conf"
   echo '<?php echo "limit ", ini_get("memory_limit"), ".";' >/srv/www/my-site.example.com/limit.php
   printf '[www]\nphp_admin_value[memory_limit] = 99M\n' >"$dir/zz.conf"
   for megabytes in 99 100 101 102 103; do
@@ -94,7 +94,7 @@ logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
 }
 
 @test "systemctl stop waits for the running request" {
-  vhost ExitIdleTime=infinity
+  vhost StopAfterSec=infinity
   echo '<?php touch(__DIR__ . "/begun"); sleep(2); echo "complete";' >/srv/www/my-site.example.com/slow.php
   chown 33 /srv/www/my-site.example.com
   contains "$(hello)" "hello from "
@@ -107,7 +107,7 @@ logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
 }
 
 @test "a container that fails at each start under a flood, once repaired in its conf, is served" {
-  vhost ExitIdleTime=infinity RetryLimit=100ms
+  vhost StopAfterSec=infinity RetryLimit=100ms
   sed -i 's/^Command=.*/Command=php-fpm --no-such-option/' /etc/fpm-waker/my-site.example.com.conf
   contains "$(hello)" 'Status: 503'
   flood /var/www/html/hello.php
@@ -125,7 +125,7 @@ logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
 is_at_attempt_20() { [[ $(systemctl show -P StatusText "$unit.service") == *"attempt 20 is being made" ]]; }
 
 @test "a process left in the unit's cgroup holds up neither the end nor the next start" {
-  vhost ExitIdleTime=1s
+  vhost StopAfterSec=1s
   mkdir -p "/etc/systemd/system/$unit.service.d"
   # Deaf to SIGTERM, and in the unit's cgroup.
   printf '%s\n' '[Service]' "ExecStartPre=sh -c 'trap \"\" TERM HUP; setsid sleep 1000 &'" \

@@ -31,7 +31,7 @@ attempts() { [[ $(status_text) =~ 'attempt '([0-9]+)' is being made'$ ]] && [ "$
 
 @test "a server that crashes at start 100 times under a flood, once repaired, serves the next request" {
   # Systemd's own limits (start: 5 in 10 s, trigger: 20 in 2 s) would have shut the socket long before.
-  native_vhost crash-loop.example ExitIdleTime=infinity RetryLimit=50ms
+  native_vhost crash-loop.example StopAfterSec=infinity RetryLimit=50ms
   before=$(socket_identity "$socket")
   break_vhost
   contains "$(hello)" 'Status: 503'
@@ -47,7 +47,7 @@ attempts() { [[ $(status_text) =~ 'attempt '([0-9]+)' is being made'$ ]] && [ "$
 }
 
 @test "the same with a service that ends with each failure: its socket lives" {
-  native_vhost no-retry.example ExitIdleTime=infinity RetryLimit=0
+  native_vhost no-retry.example StopAfterSec=infinity RetryLimit=0
   drop_in ExecStopPost=
   before=$(socket_identity "$socket")
   break_vhost
@@ -65,7 +65,7 @@ has_failed() { [ "$(log | grep -c 'Failed with result')" -ge "$1" ]; }
 
 @test "a crash loop under a flood is calm: after 1, 2 and 4 seconds" {
   local since
-  native_vhost calm.example ExitIdleTime=infinity
+  native_vhost calm.example StopAfterSec=infinity
   script=$www/hello.php
   break_vhost
   contains "$(hello)" 'Status: 503'
@@ -81,7 +81,7 @@ has_failed() { [ "$(log | grep -c 'Failed with result')" -ge "$1" ]; }
 }
 
 @test "whatever is wrong with the conf itself is said and answered, until it is right" {
-  native_vhost wrong-conf.example ExitIdleTime=infinity RetryLimit=1s
+  native_vhost wrong-conf.example StopAfterSec=infinity RetryLimit=1s
   script=$www/hello.php
   cp "/etc/fpm-waker/$vhost.conf" "$dir/good"
   echo nonsense >"/etc/fpm-waker/$vhost.conf"

@@ -12,7 +12,7 @@ site=/srv/www/$name
 
 setup() {
   start_test
-  docker_vhost "$name" php 'Command=docker-php-entrypoint php-fpm' ExitIdleTime=infinity
+  docker_vhost "$name" php 'Command=docker-php-entrypoint php-fpm' StopAfterSec=infinity
   echo '<?php echo "hello";' >"$site/hello.php"
 }
 

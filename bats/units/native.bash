@@ -12,7 +12,7 @@ native_vhost() {
   mkdir -p "$www"
   from_example native.php-fpm.conf >"/etc/fpm-waker/$vhost.php-fpm.conf"
   {
-    from_example native.conf | grep -v '^ExitIdleTime='
+    from_example native.conf | grep -v '^StopAfterSec='
     [ $# -eq 1 ] || printf '%s\n' "${@:2}"
   } >"/etc/fpm-waker/$vhost.conf"
   echo '<?php echo "hello from ", getmypid();' >"$www/hello.php"

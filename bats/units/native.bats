@@ -19,7 +19,7 @@ teardown() {
 }
 
 @test "a native vhost wakes, serves, sleeps after the idle time, and wakes again" {
-  native_vhost my-site.example.com ExitIdleTime=1s
+  native_vhost my-site.example.com StopAfterSec=1s
   sleeps_natively || fail "it runs before the first request"
 
   first=$(request "$socket" "$www/hello.php")
@@ -37,7 +37,7 @@ teardown() {
 }
 
 @test "ten cycles leave inode, owner, mode, ACL and backlog of the socket as they were" {
-  native_vhost ten-cycles.example ExitIdleTime=100ms
+  native_vhost ten-cycles.example StopAfterSec=100ms
   setfacl -m u:nobody:rw "$socket"
   before=$(socket_identity "$socket" && backlog "$socket")
   contains "$before" 0:33
@@ -52,14 +52,14 @@ teardown() {
 
 @test "names of vhosts are taken as they are: dashes, dots, underscores, digits" {
   for name in my-site.example.com 0-9.example a_b.xn--bcher-kva.example UPPER.Case x; do
-    native_vhost "$name" ExitIdleTime=infinity
+    native_vhost "$name" StopAfterSec=infinity
     contains "$(request "/run/fpm-waker/$name.sock" "$www/hello.php")" "hello from " "$name"
     remove_native_vhost
   done
 }
 
 @test "systemctl reload makes php-fpm read its configuration, in the same process" {
-  native_vhost my-site.example.com ExitIdleTime=infinity
+  native_vhost my-site.example.com StopAfterSec=infinity
   echo '<?php echo "limit ", ini_get("memory_limit");' >"$www/limit.php"
   contains "$(request "$socket" "$www/limit.php")" "limit 128M"
   pid=$(main_pid)
@@ -76,7 +76,7 @@ teardown() {
 }
 
 @test "systemctl stop waits for the running request; the next one wakes the vhost" {
-  native_vhost my-site.example.com ExitIdleTime=infinity
+  native_vhost my-site.example.com StopAfterSec=infinity
   echo '<?php touch(session_save_path() . "/begun"); sleep(2); echo "complete";' >"$www/slow.php"
   contains "$(request "$socket" "$www/hello.php")" "hello from "
   start slow "$fastcgi" "$socket" "$www/slow.php"
@@ -92,7 +92,7 @@ teardown() {
 }
 
 @test "a program that a script left behind neither delays the stop nor the next start" {
-  native_vhost my-site.example.com ExitIdleTime=infinity
+  native_vhost my-site.example.com StopAfterSec=infinity
   echo '<?php exec("setsid sleep 1000 >/dev/null 2>&1 &"); echo "left";' >"$www/leave.php"
   contains "$(request "$socket" "$www/leave.php")" left
   stray=$(pgrep -f '^sleep 1000')
@@ -106,7 +106,7 @@ teardown() {
 }
 
 @test "the sandbox is in effect" {
-  native_vhost my-site.example.com ExitIdleTime=infinity
+  native_vhost my-site.example.com StopAfterSec=infinity
   cat >"$www/sandbox.php" <<'PHP'
 <?php
 $status = file_get_contents('/proc/self/status');
@@ -142,7 +142,7 @@ PHP
 
 @test "php-fpm's log reaches the journal, by syslog and by standard error" {
   for log in syslog /proc/self/fd/2; do
-    native_vhost "error-log-${log##*/}.example" ExitIdleTime=infinity
+    native_vhost "error-log-${log##*/}.example" StopAfterSec=infinity
     sed -i "s,^error_log = .*,error_log = $log," "/etc/fpm-waker/$vhost.php-fpm.conf"
     contains "$(request "$socket" "$www/hello.php")" "hello from "
     contains "$(journal_of "$unit.service")" "ready to handle connections"
@@ -151,7 +151,7 @@ PHP
 }
 
 @test "a drop-in can give the network, an existing user and a folder to write to" {
-  native_vhost my-site.example.com ExitIdleTime=infinity
+  native_vhost my-site.example.com StopAfterSec=infinity
   drop_in PrivateNetwork=no User=www-data "ReadWritePaths=$www"
   chown www-data "$www"
   cat >"$www/drop-in.php" <<'PHP'

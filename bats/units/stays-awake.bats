@@ -25,7 +25,7 @@ leave_running() {
 logged() { journal_of "$unit.service" | grep -qF -- "$1"; }
 
 @test "a program that a request left running: the service ends after it" {
-  native_vhost background.example ExitIdleTime=500ms
+  native_vhost background.example StopAfterSec=500ms
   leave_running
   wait_for logged "still awake: 1 program that requests left running: $program (cat); the \
 background limit is 3600 s after the last request"
@@ -36,7 +36,7 @@ background limit is 3600 s after the last request"
 }
 
 @test "BackgroundLimit=: when it is over, the program ends with its service" {
-  native_vhost background.example ExitIdleTime=500ms BackgroundLimit=1500ms
+  native_vhost background.example StopAfterSec=500ms BackgroundLimit=1500ms
   leave_running
   wait_for sleeps_natively
   wait_for logged "the background limit of 1.5 s is over: stopping, and cutting off 1 program that \
@@ -47,7 +47,7 @@ requests left running: $program (cat)"
 
 @test "systemctl freeze and thaw: the frozen time is no idle time" {
   local seconds since took
-  native_vhost frozen.example ExitIdleTime=2s
+  native_vhost frozen.example StopAfterSec=2s
   for seconds in 4 1; do
     contains "$(request "$socket" "$www/hello.php")" "hello from "
     systemctl freeze "$unit.service"
