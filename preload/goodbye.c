@@ -216,15 +216,44 @@ bool goodbye_finish(int fd, struct connection *connection)
         return connection->said_goodbye && take_rest(fd, connection) && hang_up(fd, connection);
 }
 
-long goodbye_write(int fd, struct connection *connection, const struct iovec *vector, int n,
-                   size_t size)
+/*
+ * The same, and gives it time. Apache sends the end of a body by itself: a close that had to wait
+ * for that would come when Apache has the answer, and may be using the connection again. (A poll
+ * would not wait for it beside a body that the server has left unread.)
+ */
+static bool take_rest_in_time(int fd, struct connection *connection)
+{
+        for (int round = 0; !take_rest(fd, connection); round++) {
+                if (connection->unread <= 0 || round == ROUNDS)
+                        return false;
+                (void)raw_poll(NULL, 0, &round_time);
+        }
+        return true;
+}
+
+/* On TCP, what is written waits here for the close, and goes with it in one segment. */
+static void hold_back(int fd, int on)
+{
+        (void)raw5(setsockopt, fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
+static long write_and_hang_up(int fd, struct connection *connection, const struct iovec *vector,
+                              int n, size_t size)
 {
         long r;
 
-        if (connection->went_on < PATIENCE)
-                return write_with_goodbye(fd, connection, vector, n, size);
+        if (!take_rest_in_time(fd, connection))
+                return raw3(writev, fd, vector, n);
+        hold_back(fd, 1);
         r = raw3(writev, fd, vector, n);
-        if (r == (long)size && take_rest(fd, connection))
-                (void)hang_up(fd, connection);
+        if (r != (long)size || !hang_up(fd, connection))
+                hold_back(fd, 0);
         return r;
+}
+
+long goodbye_write(int fd, struct connection *connection, const struct iovec *vector, int n,
+                   size_t size)
+{
+        return connection->went_on < PATIENCE ? write_with_goodbye(fd, connection, vector, n, size)
+                                              : write_and_hang_up(fd, connection, vector, n, size);
 }

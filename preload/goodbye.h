@@ -13,7 +13,7 @@
  *   Apache   looks whether a connection is still open right before it writes a request into it,
  *            and listens to nothing else. Its requests are served until it has none for a while,
  *            or has gone on twice after an answer with a goodbye: then the close follows
- *            immediately behind an answer.
+ *            immediately behind an answer, over TCP in one piece with it.
  */
 #pragma once
 

@@ -80,11 +80,15 @@ idle() {
   is "$(cat "$dir/kept.log")" "$(printf '%s\n' 'end 0' "${lines[@]}" "$goodbye")"
 }
 
+# trace OPTION...: strace of the workers, to $dir/trace.
+trace() {
+  start trace strace -f -qq -o "$dir/trace" -p "$(workers | tr '\n' ',')" "$@"
+  wait_for grep -qs TracerPid:.*[1-9] "/proc/$(workers | head -n 1)/status"
+}
+
 @test "the first goodbye is in one piece with the answer" {
   # nginx reads both at once, and sees that something comes behind the end.
-  start trace strace -f -qq -e trace=write,writev,sendto -s 200 -xx -o "$dir/trace" \
-    -p "$(workers | tr '\n' ',')"
-  wait_for grep -qs TracerPid:.*[1-9] "/proc/$(workers | head -n 1)/status"
+  trace -e trace=write,writev,sendto -s 200 -xx
   keep "$www" "request:1:$long" "$(here)" answer
   stopped 'end 0'
   contains "$(grep writev "$dir/trace" | tr -d '"\\x')" '0107000100000000'
@@ -119,6 +123,11 @@ goes_on() {
   goes_on "$www"
 }
 @test "who goes on over TCP too" { goes_on "$tcp"; }
+@test "over TCP, that close is in one piece with the answer, however slow it is" {
+  trace -e trace=shutdown -e inject=shutdown:delay_enter=50000
+  keep "$tcp" "request:1:$long" "$(here)" answer request:1:s=0 answer request:1:s=0 answer look
+  stopped 'end 0' 'end 0' 'end 0' eof
+}
 @test "who goes on, when nothing is read ahead" {
   end QUIT
   serve --read-ahead=no
@@ -162,4 +171,9 @@ sees_hangup() {
 @test "the end of a request's body is waited for" {
   keep "$www" "begin:1:$long" "$(here)" answer sleep:0.2 end:1
   stopped 'end 0'
+}
+@test "the answer with which the connection is closed waits for that end" {
+  keep "$tcp" "request:1:$long" "$(here)" answer request:1:s=0 answer \
+    record begin:1:s=0 sleep:0.05 look end:1 answer look
+  stopped 'end 0' 'end 0' "$goodbye" nothing 'end 0' eof
 }

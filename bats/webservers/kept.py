@@ -10,7 +10,8 @@ kept.py ADDRESS SCRIPT STEP...
   answer             reads on until a request ends; prints "end STATUS"
   record             prints the next record, as "stderr 0" is one of no bytes, or "eof"
   rest               all of them
-  look               what poll(2) for input says: "nothing", "input", or "hangup" if it is that
+  look               what there is without waiting: "nothing", "input", "eof", or "hangup" if
+                     poll(2) says so
   sleep:SECONDS
   touch:FILE         tells a test how far this is
   wait:FILE          and waits for the test
@@ -86,7 +87,12 @@ def look():
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     events = dict(poll.poll(0)).get(connection.fileno(), 0)
-    print("hangup" if events & ~select.POLLIN else "input" if events else "nothing")
+    if events & ~select.POLLIN:
+        print("hangup")
+    elif not events:
+        print("nothing")
+    else:
+        print("input" if connection.recv(1, socket.MSG_PEEK) else "eof")
 
 
 address, script, *steps = sys.argv[1:]
