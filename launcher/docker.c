@@ -24,6 +24,8 @@ static const struct {
     {"manifest unknown", DOCKER_NO_IMAGE},
     /* podman's */
     {": image not known", DOCKER_NO_IMAGE},
+    /* The former container was killed together with its monitor: --replace is right once more. */
+    {"cannot remove container", DOCKER_NAME_IN_USE},
 };
 
 static void remember_container(struct docker_report *report, const char *line)

@@ -17,6 +17,7 @@
 #include "failing.h"
 #include "installed.h"
 #include "log.h"
+#include "nspawn.h"
 #include "podman.h"
 #include "sockets.h"
 #include "span.h"
@@ -210,6 +211,17 @@ static int compose_podman(struct words *words, struct conf *conf, const char *vh
         return status;
 }
 
+static int compose_nspawn(struct words *words, const struct conf *conf, const char *vhost,
+                          const char *handover, const char *launcher)
+{
+        _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover);
+
+        if (!libdir || !rundir)
+                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
+        nspawn_words(words, conf, vhost, dirname(libdir), dirname(rundir));
+        return 0;
+}
+
 static int compose_native(struct words *words, const struct conf *conf, const char *handover,
                           const char *launcher)
 {
@@ -263,6 +275,9 @@ static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, v
                                       plan->launcher);
         case CONF_PODMAN:
                 return compose_podman(command, &conf, plan->arguments->vhost, plan->handover,
+                                      plan->launcher);
+        case CONF_NSPAWN:
+                return compose_nspawn(command, &conf, plan->arguments->vhost, plan->handover,
                                       plan->launcher);
         case CONF_NATIVE:
                 break;
