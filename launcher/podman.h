@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * podman's own words. `podman run --detach` ends as soon as the container runs; its monitor, conmon,
- * stays, a tenth of the size of an attached client, and ends after the container, with its status.
+ * podman's own words. `podman run --detach` ends as soon as the container runs; its monitor,
+ * conmon, stays, with 1 MB instead of the 34 to 46 MB of an attached client, and ends after the
+ * container, with its status.
  */
 #pragma once
 
@@ -9,8 +10,8 @@
 #include "words.h"
 
 /*
- * Composes `podman run` for a vhost, as docker_run_words() does. The monitor's pid is to be found in
- * the file that podman_monitor_file() names, in rundir.
+ * Composes `podman run` for a vhost, as docker_run_words() does. The monitor's pid is to be found
+ * in the file that podman_monitor_file() names, in rundir.
  */
 void podman_run_words(struct words *words, const struct conf *conf, const char *vhost,
                       const char *libdir, const char *rundir);
