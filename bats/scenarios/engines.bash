@@ -38,12 +38,17 @@ set_places() {
   esac
 }
 
-# Once a file: what each engine needs. (The trees of nspawn are images as well.)
+# Once a file: what each engine needs.
 prepare_engines() {
-  local container
-  load_image php docker
+  prepare_nspawn
   owner=user
   prepare_podman
+}
+
+# A tree is an image as well.
+prepare_nspawn() {
+  local container
+  load_image php docker
   mkdir -p "$tree_of_nspawn"
   container=$(docker create php)
   docker export "$container" | tar -C "$tree_of_nspawn" -x

@@ -118,11 +118,14 @@ is_killed() {
   is_served
   former=$(main_pid)
   kill -KILL "$former"
+  # Until then the former server may still take a request, and be killed with it.
+  wait_for is_not_main "$former"
   is_served
-  [ "$(main_pid)" != "$former" ] || fail "it was not killed"
   sleeps_cleanly
   is "$(socket_identity "$socket")" "$before" "the socket changed"
 }
+
+is_not_main() { [ "$(main_pid)" != "$1" ]; }
 
 restart_docker() {
   systemctl reset-failed docker.service docker.socket 2>/dev/null || true
