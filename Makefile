@@ -35,11 +35,13 @@ preload_c  := $(wildcard preload/*.c)
 launcher_c  = $(addprefix launcher/,fpm-launcher.c $(launcher_parts))
 waker_c     = $(addprefix launcher/,fpm-waker.c $(waker_parts))
 # What each program is made of besides its main file.
-launcher_parts := background.c cgroup.c handover-fetch.c leftovers.c liveness.c log.c process.c resident.c \
-                  server.c sockets.c span.c watch.c watch-process.c watchdog.c
-waker_parts    := background.c cgroup.c client.c complaint.c conf.c container.c docker.c engine.c failing.c \
-                  handover-serve.c installed.c log.c maintenance.c peer.c podman.c process.c relay.c \
-                  responder.c run.c sockets.c span.c supervise.c vhost.c watchdog.c words.c
+launcher_parts := answering.c background.c cgroup.c handover-fetch.c leftovers.c liveness.c log.c \
+                  no-resolver.c process.c resident.c server.c sockets.c span.c unavailable.c watch.c \
+                  watch-process.c watchdog.c
+waker_parts    := answering.c background.c cgroup.c client.c complaint.c conf.c container.c docker.c \
+                  engine.c failing.c handover-serve.c installed.c log.c maintenance.c nspawn.c peer.c \
+                  podman.c process.c relay.c responder.c run.c sockets.c span.c supervise.c vhost.c \
+                  watchdog.c words.c
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
@@ -50,7 +52,7 @@ $(BUILD)/libfpm-waker.so: $(call objects,shim,$(preload_c))
 	$(CC) $(shim_link) -o $@ $^
 
 $(BUILD)/fpm-launcher: $(call objects,static,$(launcher_c) preload/gate.c)
-	$(CC) -static-pie $(CFLAGS) $(link) -o $@ $^
+	$(CC) -static-pie $(CFLAGS) $(link) -o $@ $^ -lfcgi -pthread
 
 $(BUILD)/fpm-waker: $(call objects,host,$(waker_c) preload/gate.c)
 	$(CC) -pie $(CFLAGS) $(link) -o $@ $^ -lsystemd -lfcgi -pthread

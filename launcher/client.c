@@ -7,12 +7,14 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "cleanup.h"
 #include "complaint.h"
 #include "log.h"
+#include "podman.h"
 #include "relay.h"
 
 #define USEC_PER_MSEC UINT64_C(1000)
@@ -29,13 +31,14 @@ struct client {
         client_ended_t ended;
         void *userdata;
 
-        pid_t pid; /* of the client or of the remover, 0: none runs */
+        pid_t pid; /* of the client, of the monitor that it left, or of the remover; 0: none runs */
         sd_event_source *exits;
         sd_event_source *waits; /* for the next try */
         struct relay *relay;
         struct docker_report report;
         struct complaint complaint;
 
+        bool monitoring;       /* pid is podman's monitor */
         bool removing;         /* pid is `docker rm` */
         bool given_up;         /* no further try */
         bool holding;          /* what it says is kept back */
@@ -130,10 +133,50 @@ static void end(struct client *client, int status)
         client->ended(status, client->userdata);
 }
 
+static int on_client_exits(sd_event_source *source, const siginfo_t *info, void *userdata);
+
+/*
+ * A client that has detached itself from the container has left a monitor, an orphan that is our
+ * child by now: that one is the client from here on. Returns 0, -errno.
+ */
+static int follow_monitor(struct client *client, const char *path)
+{
+        int pid, r;
+
+        pid = podman_take_monitor(path);
+        if (pid < 0)
+                return pid;
+        client->exits = sd_event_source_disable_unref(client->exits);
+        r = sd_event_add_child(client->event, &client->exits, pid, WEXITED, on_client_exits,
+                               client);
+        if (r < 0)
+                return r;
+        client->pid = pid;
+        client->monitoring = true;
+        return 0;
+}
+
 static int on_client_exits(sd_event_source *source, const siginfo_t *info, void *userdata)
 {
+        struct client *client = userdata;
+        const char *monitor_file = podman_monitor_file(client->command);
+        bool exited = info->si_code == CLD_EXITED;
+        int r;
+
         (void)source;
-        end(userdata, info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status);
+        if (client->monitoring) {
+                /* Killed, it knows of no container. */
+                end(client, exited ? info->si_status : DOCKER_STATUS_OWN);
+                return 0;
+        }
+        if (exited && info->si_status == 0 && monitor_file) {
+                r = follow_monitor(client, monitor_file);
+                if (r == 0)
+                        return 0;
+                log_line("cannot find the container's monitor by %s: %s", monitor_file,
+                         strerror(-r));
+        }
+        end(client, exited ? info->si_status : 128 + info->si_status);
         return 0;
 }
 
@@ -153,6 +196,11 @@ int client_start(struct client *client)
 
         client->report = (struct docker_report){0};
         client->complaint = (struct complaint){0};
+        client->monitoring = false;
+        if (podman_monitor_file(client->command)) {
+                (void)unlink(podman_monitor_file(client->command));
+                (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+        }
         relay_free(client->relay);
         client->relay = NULL;
         r = relay_new(&client->relay, client->event, on_line, client, &child_fd);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The engine's client, `docker run`, as a child. It starts the container and says how it ended;
- * it is no measure of the container's life (a restart of the engine ends it early).
+ * it is no measure of the container's life (a restart of the engine ends it early). A client that
+ * detaches itself and says where its monitor's pid is (podman.h) is followed by that one; whatever
+ * else is orphaned below us becomes our child then.
  */
 #pragma once
 

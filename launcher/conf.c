@@ -35,20 +35,21 @@ static const char *add_word(struct words *words, const char *value)
         return words_result(words) < 0 ? no_memory : NULL;
 }
 
+static const char *const engine_names[] = {
+    [CONF_DOCKER] = "docker",
+    [CONF_PODMAN] = "podman",
+    [CONF_NSPAWN] = "nspawn",
+    [CONF_NATIVE] = "native",
+};
+
 static const char *set_engine(struct conf *conf, const char *value)
 {
-        static const char *const names[] = {
-            [CONF_DOCKER] = "docker",
-            [CONF_PODMAN] = "podman",
-            [CONF_NATIVE] = "native",
-        };
-
-        for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-                if (strcmp(value, names[i]) == 0) {
+        for (size_t i = 0; i < sizeof(engine_names) / sizeof(*engine_names); i++)
+                if (strcmp(value, engine_names[i]) == 0) {
                         conf->engine = (enum conf_engine)i;
                         return NULL;
                 }
-        return "is docker, podman or native";
+        return "is docker, podman, nspawn or native";
 }
 
 static const char *set_image(struct conf *conf, const char *value)
@@ -56,6 +57,13 @@ static const char *set_image(struct conf *conf, const char *value)
         if (*value == '-')
                 return "is not the name of an image";
         return set_text(&conf->image, value);
+}
+
+static const char *set_directory(struct conf *conf, const char *value)
+{
+        if (*value != '/')
+                return "is not an absolute path";
+        return set_text(&conf->directory, value);
 }
 
 static const char *set_command(struct conf *conf, const char *value)
@@ -162,6 +170,7 @@ static const char *add_engine_option(struct conf *conf, const char *value)
 enum {
         KEY_ENGINE,
         KEY_IMAGE,
+        KEY_DIRECTORY,
         KEY_COMMAND,
         KEY_VOLUME,
         KEY_ENVIRONMENT,
@@ -183,9 +192,12 @@ static const struct key {
         bool repeatable;
         bool may_be_empty;
         bool container_only; /* has no meaning with Engine=native */
+        bool image_only;     /* nor with Engine=nspawn */
+        bool directory_only; /* has a meaning with Engine=nspawn alone */
 } keys[KEYS] = {
     [KEY_ENGINE] = {.name = "Engine", .set = set_engine},
-    [KEY_IMAGE] = {.name = "Image", .set = set_image, .container_only = true},
+    [KEY_IMAGE] = {.name = "Image", .set = set_image, .container_only = true, .image_only = true},
+    [KEY_DIRECTORY] = {.name = "Directory", .set = set_directory, .directory_only = true},
     [KEY_COMMAND] = {.name = "Command", .set = set_command, .may_be_empty = true},
     [KEY_VOLUME] = {.name = "Volume",
                     .set = set_volume,
@@ -195,7 +207,10 @@ static const struct key {
     [KEY_USER] = {.name = "User", .set = set_user, .container_only = true},
     [KEY_NETWORK] = {.name = "Network", .set = set_network, .container_only = true},
     [KEY_READ_ONLY] = {.name = "ReadOnly", .set = set_read_only, .container_only = true},
-    [KEY_MEMORY] = {.name = "Memory", .set = set_memory, .container_only = true},
+    [KEY_MEMORY] = {.name = "Memory",
+                    .set = set_memory,
+                    .container_only = true,
+                    .image_only = true},
     [KEY_STOP_AFTER] = {.name = "StopAfterSec", .set = set_stop_after},
     [KEY_DRAIN_LIMIT] = {.name = "DrainLimit", .set = set_drain_limit},
     [KEY_BACKGROUND_LIMIT] = {.name = "BackgroundLimit", .set = set_background_limit},
@@ -284,20 +299,44 @@ static int read_lines(struct conf *conf, struct place *place, FILE *file)
         return 0;
 }
 
+static bool has_meaning(const struct key *key, enum conf_engine engine)
+{
+        switch (engine) {
+        case CONF_NATIVE:
+                return !key->container_only && !key->directory_only;
+        case CONF_NSPAWN:
+                return !key->image_only;
+        case CONF_DOCKER:
+        case CONF_PODMAN:
+                break;
+        }
+        return !key->directory_only;
+}
+
 /* What only the whole file can tell. */
 static int check_whole(const struct conf *conf, struct place *place)
 {
-        if (conf->engine != CONF_NATIVE) {
-                if (!conf->image)
-                        return log_fail(STATUS_CONF, "%s: Image: is missing", place->path);
-                return 0;
-        }
+        bool has_image = conf->engine == CONF_DOCKER || conf->engine == CONF_PODMAN;
+
         for (size_t i = 0; i < KEYS; i++)
-                if (keys[i].container_only && place->first[i] != 0) {
+                if (place->first[i] != 0 && !has_meaning(&keys[i], conf->engine)) {
+                        char wrong[64];
+
                         place->line = place->first[i];
-                        return fail(place, keys[i].name, "has no meaning with Engine=native");
+                        (void)snprintf(wrong, sizeof(wrong), "has no meaning with Engine=%s",
+                                       engine_names[conf->engine]);
+                        return fail(place, keys[i].name, wrong);
                 }
-        if (conf->command.n == 0) {
+        if (has_image && !conf->image)
+                return log_fail(STATUS_CONF, "%s: Image: is missing", place->path);
+        if (conf->engine == CONF_NSPAWN && !conf->directory)
+                return log_fail(STATUS_CONF, "%s: Directory: is missing", place->path);
+        if (conf->engine == CONF_NSPAWN && conf->network && strcmp(conf->network, "none") != 0 &&
+            strcmp(conf->network, "host") != 0) {
+                place->line = place->first[KEY_NETWORK];
+                return fail(place, "Network", "is none or host with Engine=nspawn");
+        }
+        if (!has_image && conf->command.n == 0) {
                 place->line = place->first[KEY_COMMAND];
                 return fail(place, "Command", "is empty, and there is no image that has one");
         }
@@ -341,6 +380,7 @@ void conf_done(struct conf *conf)
         words_done(&conf->environment);
         words_done(&conf->engine_options);
         free(conf->image);
+        free(conf->directory);
         free(conf->user);
         free(conf->network);
         free(conf->memory);

@@ -10,12 +10,14 @@
 enum conf_engine {
         CONF_DOCKER,
         CONF_PODMAN,
+        CONF_NSPAWN,
         CONF_NATIVE,
 };
 
 struct conf {
         enum conf_engine engine;
-        char *image;              /* NULL only for CONF_NATIVE */
+        char *image;              /* NULL only for CONF_NSPAWN and CONF_NATIVE */
+        char *directory;          /* the container's tree; NULL but for CONF_NSPAWN */
         struct words command;     /* empty: what the image itself starts */
         struct words volumes;     /* HOST:CONTAINER[:OPTIONS] each */
         struct words environment; /* NAME=VALUE each */

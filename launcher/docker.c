@@ -8,7 +8,7 @@
 
 /* --- what the client says ------------------------------------------------------------------ */
 
-/* Pieces of messages of Docker 20 to 28. */
+/* Pieces of messages of Docker 20 to 28, and of podman 4 and 5. */
 static const struct {
         const char *piece;
         enum docker_trouble trouble;
@@ -22,6 +22,10 @@ static const struct {
     {"Unable to find image", DOCKER_NO_IMAGE},
     {"pull access denied", DOCKER_NO_IMAGE},
     {"manifest unknown", DOCKER_NO_IMAGE},
+    /* podman's */
+    {": image not known", DOCKER_NO_IMAGE},
+    /* The former container was killed together with its monitor: --replace is right once more. */
+    {"cannot remove container", DOCKER_NAME_IN_USE},
 };
 
 static void remember_container(struct docker_report *report, const char *line)
@@ -41,9 +45,15 @@ static void remember_container(struct docker_report *report, const char *line)
 
 void docker_report_line(struct docker_report *report, const char *line)
 {
-        static const char prefix[] = "docker: ";
-        bool is_own = strncmp(line, prefix, strlen(prefix)) == 0;
+        static const char *const prefixes[] = {"docker: ", "Error: "};
+        bool is_own = false;
+        size_t n_prefix = 0;
 
+        for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++)
+                if (strncmp(line, prefixes[i], strlen(prefixes[i])) == 0) {
+                        n_prefix = strlen(prefixes[i]);
+                        is_own = true;
+                }
         for (size_t i = 0; i < sizeof(troubles) / sizeof(*troubles); i++)
                 if (strstr(line, troubles[i].piece)) {
                         report->trouble = troubles[i].trouble;
@@ -54,9 +64,7 @@ void docker_report_line(struct docker_report *report, const char *line)
         /* Not the hint at --help behind it, nor the progress before. */
         if (!is_own)
                 return;
-        if (strncmp(line, prefix, strlen(prefix)) == 0)
-                line += strlen(prefix);
-        (void)snprintf(report->reason, sizeof(report->reason), "%s", line);
+        (void)snprintf(report->reason, sizeof(report->reason), "%s", line + n_prefix);
 }
 
 /* --- docker run ---------------------------------------------------------------------------- */

@@ -15,7 +15,16 @@ static pid_t pid_of(const struct dirent *entry)
                                                         : 0;
 }
 
-size_t leftovers_end(struct gate_page *page, uint64_t since_ticks)
+static bool answers(const struct unavailable *unavailable, pid_t pid)
+{
+        for (size_t i = 0; i < UNAVAILABLE_CHILDREN; i++)
+                if (unavailable->children[i] == pid)
+                        return true;
+        return false;
+}
+
+size_t leftovers_end(struct gate_page *page, uint64_t since_ticks,
+                     const struct unavailable *unavailable)
 {
         DIR *directory = opendir("/proc");
         const struct dirent *entry;
@@ -28,7 +37,8 @@ size_t leftovers_end(struct gate_page *page, uint64_t since_ticks)
                 struct process process;
 
                 if (pid <= 0 || process_read(pid, &process) < 0 || process.parent != getpid() ||
-                    !process.runs || process.started_ticks < since_ticks)
+                    !process.runs || process.started_ticks < since_ticks ||
+                    answers(unavailable, pid))
                         continue;
                 /* A child's pid stays its own until we wait for it. */
                 if (gate_slot_of(page, (uint32_t)pid))

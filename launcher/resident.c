@@ -18,6 +18,7 @@
 #include "log.h"
 #include "process.h"
 #include "status.h"
+#include "unavailable.h"
 #include "watch.h"
 
 #define USEC_PER_MSEC UINT64_C(1000)
@@ -32,6 +33,12 @@
 
 /* How often to look for the master that a signal is for, while the server starts. */
 #define SIGNAL_AGAIN_USEC (50 * USEC_PER_MSEC)
+
+/* How often to look whether the server, which has failed before, takes requests now. */
+#define READY_STEP_USEC (20 * USEC_PER_MSEC)
+
+/* At the end, whoever has just been accepted gets so long for the answer. */
+#define ANSWER_USEC USEC_PER_SEC
 
 /* What was killed ends at once, unless the kernel is in the middle of something for it. */
 #define LEFTOVERS_STEP_USEC  (10 * USEC_PER_MSEC)
@@ -57,6 +64,7 @@ struct resident {
         int signal_fd;
         sigset_t former_mask; /* what the server is to have */
         struct liveness liveness;
+        struct unavailable unavailable; /* while the server fails */
 
         bool stopping;                     /* we are to end */
         bool woken;                        /* a connection waits */
@@ -79,9 +87,11 @@ static void reap(struct resident *resident)
         int status;
         pid_t pid;
 
-        while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                unavailable_reaped(&resident->unavailable, pid);
                 if (resident->pid > 0 && (pid == resident->pid || pid == resident->watched.pid))
                         resident->wait_status = status;
+        }
 }
 
 static void note_signal(struct resident *resident, int signal)
@@ -256,7 +266,7 @@ static int start_server(struct resident *resident)
         if (resident->first_ticks == 0)
                 resident->first_ticks = start_of(pid);
         resident->pid = pid;
-        resident->liveness.word = "awake";
+        resident->liveness.word = unavailable_is(&resident->unavailable) ? "failing" : "awake";
         resident->wait_status = 0;
         resident->ended = false;
         return 0;
@@ -279,12 +289,24 @@ static uint64_t signal_server(struct resident *resident, uint64_t now_usec)
         return again_usec;
 }
 
+/* Once the server takes requests, nobody else shall. Returns when to look again. */
+static uint64_t leave_to_server(struct resident *resident, uint64_t now_usec)
+{
+        if (!unavailable_is(&resident->unavailable))
+                return GATE_INFINITY;
+        if (atomic_load(&resident->passed->gate.page->first_ready_usec) == 0)
+                return now_usec + READY_STEP_USEC;
+        unavailable_finish(&resident->unavailable);
+        resident->liveness.word = "awake";
+        return GATE_INFINITY;
+}
+
 static void watch_until_end(struct resident *resident)
 {
         uint64_t look_usec = 0, stop_usec = 0;
 
         while (!resident->ended) {
-                uint64_t now_usec = gate_now_usec(), until_usec, signal_usec;
+                uint64_t now_usec = gate_now_usec(), until_usec, signal_usec, ready_usec;
 
                 if (now_usec >= look_usec)
                         look_usec = watch_look(&resident->watched, now_usec);
@@ -298,6 +320,9 @@ static void watch_until_end(struct resident *resident)
                 signal_usec = signal_server(resident, now_usec);
                 if (signal_usec < until_usec)
                         until_usec = signal_usec;
+                ready_usec = leave_to_server(resident, now_usec);
+                if (ready_usec < until_usec)
+                        until_usec = ready_usec;
                 wait_for_events(resident, until_usec);
         }
 }
@@ -307,7 +332,8 @@ static void end_leftovers(struct resident *resident)
         const uint64_t limit_usec = gate_now_usec() + LEFTOVERS_LIMIT_USEC;
         uint64_t now_usec;
 
-        while (leftovers_end(resident->passed->gate.page, resident->first_ticks) > 0) {
+        while (leftovers_end(resident->passed->gate.page, resident->first_ticks,
+                             &resident->unavailable) > 0) {
                 now_usec = gate_now_usec();
                 if (now_usec >= limit_usec)
                         return;
@@ -410,17 +436,22 @@ static bool is_wanted_now(const struct resident *resident)
 }
 
 /*
- * Waits before the next start. Connections stay in the queue, whoever sends one of the server's
- * signals means that it can be started now.
+ * Waits before the next start, while requests get a 503; whoever sends one of the server's signals
+ * means that it can be started now. Returns true if there is any point in that start.
  */
-static void back_off(struct resident *resident)
+static bool back_off(struct resident *resident)
 {
-        const uint64_t end_usec = gate_now_usec() + resident->delay_usec;
+        const uint64_t begin_usec = gate_now_usec(), end_usec = begin_usec + resident->delay_usec;
 
+        unavailable_begin(&resident->unavailable, resident->passed, end_usec);
         resident->liveness.word = "failing";
         forget_server_signals(resident); /* those of before the failure */
         while (!resident->stopping && !is_wanted_now(resident) && gate_now_usec() < end_usec)
                 wait_for_events(resident, end_usec);
+        if (is_wanted_now(resident) || unavailable_asked_since(&resident->unavailable, begin_usec))
+                return true;
+        unavailable_finish(&resident->unavailable);
+        return false;
 }
 
 /* --- all of it ----------------------------------------------------------------------------- */
@@ -486,6 +517,15 @@ static void finish_requests(struct resident *resident)
         }
 }
 
+static void finish_answers(struct resident *resident)
+{
+        const uint64_t limit_usec = gate_now_usec() + ANSWER_USEC;
+
+        unavailable_finish(&resident->unavailable);
+        while (!unavailable_is_gone(&resident->unavailable) && gate_now_usec() < limit_usec)
+                wait_for_events(resident, limit_usec);
+}
+
 int resident_live(const struct passed *passed, const struct server *server,
                   const struct page_settings *settings, const char *liveness)
 {
@@ -495,20 +535,24 @@ int resident_live(const struct passed *passed, const struct server *server,
             .settings = *settings,
             .idle_usec = settings->exit_idle_usec,
             .stop_signal = settings->fd0 ? SIGTERM : SIGQUIT,
+            .unavailable = UNAVAILABLE_NOTHING,
         };
+        bool wanted = false; /* the start need not wait for a connection */
         int r;
 
         /* With a hand-over, fpm-waker reads this, and is not to stop what we would start again. */
         resident.settings.exit_idle_usec = GATE_INFINITY;
         r = set_up(&resident, liveness);
         while (r == 0 && !resident.stopping) {
-                r = sleep_until_woken(&resident);
+                if (!wanted)
+                        r = sleep_until_woken(&resident);
                 if (r == 0 && !resident.stopping)
                         r = serve(&resident);
-                if (r == 0 && resident.delay_usec > 0)
-                        back_off(&resident);
+                wanted = r == 0 && resident.delay_usec > 0 && back_off(&resident);
         }
-        if (r == 0)
+        if (r == 0) {
                 finish_requests(&resident);
+                finish_answers(&resident);
+        }
         return r;
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Answers the requests of a vhost whose server is not there, each with "503 Service Unavailable",
- * Retry-After and a short page: a child process that accepts on the passed sockets, with a thread
- * for each connection, so that a slow or silent client keeps nobody else waiting.
- *
- * To the passed sockets nothing is done but waiting and accepting.
+ * Has the requests of a vhost whose server is not there answered (answering.h), as long as that is
+ * wanted.
  */
 #pragma once
 

@@ -17,6 +17,7 @@
 #include "failing.h"
 #include "installed.h"
 #include "log.h"
+#include "nspawn.h"
 #include "podman.h"
 #include "sockets.h"
 #include "span.h"
@@ -197,17 +198,28 @@ static int compose_docker(struct words *words, struct conf *conf, const char *vh
 }
 
 static int compose_podman(struct words *words, struct conf *conf, const char *vhost,
-                          const char *launcher)
+                          const char *handover, const char *launcher)
 {
-        _cleanup_free_ char *libdir = strdup(launcher);
+        _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover);
         int status;
 
-        if (!libdir)
+        if (!libdir || !rundir)
                 return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
         status = complete_command(conf, "podman");
         if (status == 0)
-                podman_run_words(words, conf, vhost, dirname(libdir));
+                podman_run_words(words, conf, vhost, dirname(libdir), dirname(rundir));
         return status;
+}
+
+static int compose_nspawn(struct words *words, const struct conf *conf, const char *vhost,
+                          const char *handover, const char *launcher)
+{
+        _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover);
+
+        if (!libdir || !rundir)
+                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
+        nspawn_words(words, conf, vhost, dirname(libdir), dirname(rundir));
+        return 0;
 }
 
 static int compose_native(struct words *words, const struct conf *conf, const char *handover,
@@ -225,28 +237,7 @@ static int compose_native(struct words *words, const struct conf *conf, const ch
         return 0;
 }
 
-/* The status for a command that could not be composed for lack of memory, else 0. */
-static int check_words(const struct words *words)
-{
-        if (words_result(words) == 0)
-                return 0;
-        return log_fail(STATUS_SYSTEM, "cannot compose the command: %s",
-                        strerror(-words_result(words)));
-}
-
-/* Does not return on success: the process becomes the command and keeps the passed sockets. */
-static int become(const struct words *words)
-{
-        char *const *command = words->list;
-
-        if (!command || words_result(words) < 0)
-                return check_words(words);
-        (void)execvp(command[0], command);
-        return log_fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
-                        "cannot execute %s: %s", command[0], strerror(errno));
-}
-
-/* --- what is supervised: docker, native, and a command of one's own ------------------------ */
+/* --- what is supervised: a conf's server, and a command of one's own ----------------------- */
 
 struct plan {
         const struct arguments *arguments;
@@ -282,13 +273,16 @@ static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, v
         case CONF_DOCKER:
                 return compose_docker(command, &conf, plan->arguments->vhost, plan->handover,
                                       plan->launcher);
-        case CONF_NATIVE:
-                return compose_native(command, &conf, plan->handover, plan->launcher);
         case CONF_PODMAN:
+                return compose_podman(command, &conf, plan->arguments->vhost, plan->handover,
+                                      plan->launcher);
+        case CONF_NSPAWN:
+                return compose_nspawn(command, &conf, plan->arguments->vhost, plan->handover,
+                                      plan->launcher);
+        case CONF_NATIVE:
                 break;
         }
-        return log_fail(STATUS_CONF, "%s: Engine: was not podman when the service started",
-                        plan->conf_path);
+        return compose_native(command, &conf, plan->handover, plan->launcher);
 }
 
 /* Where the vhost's files are: the stem of their paths, to be freed, or NULL if it has none. */
@@ -328,28 +322,23 @@ static int run_supervised(struct plan *plan)
         return status != 0 ? status : supervise(&supervision);
 }
 
-/* In a unit that can wait until the conf is right, a wrong one counts as an empty one: requests get
- * an answer meanwhile. */
-static int read_first(struct conf *conf, const char *path)
+/* A unit can wait until the conf is right: requests get an answer meanwhile. */
+static int check_first(const char *path)
 {
+        _cleanup_(conf_done) struct conf conf = {0};
         char reason[1024];
         int status;
 
         log_capture(reason, sizeof(reason));
-        status = conf_read(conf, path);
+        status = conf_read(&conf, path);
         log_capture(NULL, 0);
-        if (status == 0)
+        if (status == 0 || (getenv("RUNTIME_DIRECTORY") && passed_in_environment()))
                 return 0;
-        if (!getenv("RUNTIME_DIRECTORY") || !passed_in_environment())
-                return log_fail(status, "%s", reason);
-        conf_done(conf);
-        return 0;
+        return log_fail(status, "%s", reason);
 }
 
 static int run_conf(struct arguments *arguments, const char *launcher)
 {
-        _cleanup_(conf_done) struct conf conf = {0};
-        _cleanup_(words_done) struct words words = {0};
         _cleanup_free_ char *path = NULL, *vhost = NULL;
         int status;
 
@@ -365,15 +354,9 @@ static int run_conf(struct arguments *arguments, const char *launcher)
                 return log_fail(STATUS_SYSTEM, "cannot read a conf: %s", strerror(ENOMEM));
         status = vhost_check(vhost);
         if (status == 0)
-                status = read_first(&conf, path);
+                status = check_first(path);
         if (status != 0)
                 return status;
-
-        /* podman passes the sockets on by itself. */
-        if (conf.engine == CONF_PODMAN) {
-                status = compose_podman(&words, &conf, vhost, launcher);
-                return status != 0 ? status : become(&words);
-        }
         arguments->vhost = vhost;
         return run_supervised(
             &(struct plan){.arguments = arguments, .conf_path = path, .launcher = launcher});

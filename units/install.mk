@@ -22,6 +22,8 @@ dir    755                                      /etc/fpm-waker
 in     units/fpm-waker@.service.in              $(unitdir)/fpm-waker@.service
 644    units/fpm-waker-native@.socket           $(unitdir)/fpm-waker-native@.socket
 in     units/fpm-waker-native@.service.in       $(unitdir)/fpm-waker-native@.service
+644    units/fpm-waker-nspawn@.socket           $(unitdir)/fpm-waker-nspawn@.socket
+in     units/fpm-waker-nspawn@.service.in       $(unitdir)/fpm-waker-nspawn@.service
 644    units/fpm-waker-podman@.socket           $(unitdir)/fpm-waker-podman@.socket
 in     units/fpm-waker-podman@.service.in       $(unitdir)/fpm-waker-podman@.service
 644    units/user/fpm-waker-podman@.socket      $(userunitdir)/fpm-waker-podman@.socket
@@ -31,6 +33,7 @@ in     units/nginx.service.in                   $(sharedir)/nginx.service
 644    units/examples/docker.conf               $(sharedir)/examples/docker.conf
 644    units/examples/native.conf               $(sharedir)/examples/native.conf
 644    units/examples/native.php-fpm.conf       $(sharedir)/examples/native.php-fpm.conf
+644    units/examples/nspawn.conf               $(sharedir)/examples/nspawn.conf
 644    units/examples/podman.conf               $(sharedir)/examples/podman.conf
 in     units/examples/$(quadlet)  $(sharedir)/examples/$(quadlet)
 $(foreach page,$(wildcard man/*.[1-9]),

@@ -9,7 +9,7 @@ setup() {
   start_test
   # Stand-ins that print their words, one a line, and do nothing.
   mkdir "$dir/bin"
-  for engine in docker podman; do
+  for engine in docker podman systemd-nspawn; do
     printf '%s\n' '#!/bin/sh' 'printf "%s\n" "${0##*/}" "$@"' 'exit 42' >"$dir/bin/$engine"
     chmod 755 "$dir/bin/$engine"
   done
@@ -38,7 +38,7 @@ wrong() {
   wrong 'Image=' ':1: Image: is empty'
   wrong 'Image=--privileged' ':1: Image: is not the name of an image'
   wrong 'Image=a' 'Image=b' ':2: Image: is already in line 1'
-  wrong 'Engine=lxc' ':1: Engine: is docker, podman or native'
+  wrong 'Engine=lxc' ':1: Engine: is docker, podman, nspawn or native'
   wrong 'Image=php' 'Command="php-fpm' ':2: Command: has an open quote or an unknown escape'
   wrong 'Image=php' 'Command=php-fpm \q' ':2: Command: has an open quote or an unknown escape'
   wrong 'Volume=/data' ':1: Volume: is HOST:CONTAINER or HOST:CONTAINER:OPTIONS'
@@ -51,6 +51,14 @@ wrong() {
   wrong 'BackgroundLimit=1x' ':1: BackgroundLimit: is not a time span (90s, 5min, infinity)'
   wrong 'Command=php-fpm' ': Image: is missing'
   wrong 'Engine=native' 'Command=php-fpm' 'Memory=1G' ':3: Memory: has no meaning with Engine=native'
+  wrong 'Image=php' 'Directory=/tree' ':2: Directory: has no meaning with Engine=docker'
+  wrong 'Engine=native' 'Directory=/tree' ':2: Directory: has no meaning with Engine=native'
+  wrong 'Engine=nspawn' 'Directory=tree' ':2: Directory: is not an absolute path'
+  wrong 'Engine=nspawn' ': Directory: is missing'
+  wrong 'Image=php' 'Directory=/tree' 'Engine=nspawn' ':1: Image: has no meaning with Engine=nspawn'
+  wrong 'Engine=nspawn' 'Directory=/tree' 'Memory=1G' ':3: Memory: has no meaning with Engine=nspawn'
+  wrong 'Engine=nspawn' 'Directory=/tree' 'Network=web' ':3: Network: is none or host with Engine=nspawn'
+  wrong 'Engine=nspawn' 'Directory=/tree' 'Command=' ':3: Command: is empty, and there is no image that has one'
   wrong 'Engine=native' 'Command=' ':2: Command: is empty, and there is no image that has one'
 }
 
@@ -101,14 +109,48 @@ wrong() {
   lacks "$(cat "$dir/waker.log")" --read-only
 }
 
-@test "podman takes the process over; a native server is a child" {
-  conf 'Engine=podman' 'Image=php'
+# Prints what the stand-in of an engine's was given.
+words_for() { sed -n "/^$1\$/,/^\(b\*c\|php-fpm\)\$/p" "$dir/waker.log" | grep -v '^fpm-waker:' | xargs; }
+
+@test "podman: detached, with a monitor that can be followed, else as Docker" {
+  conf 'Engine=podman' 'Image=php' 'Volume=/a:/b'
   run_conf
   is "$status" 42 "$(cat "$dir/waker.log")"
-  contains "$(xargs <"$dir/waker.log")" 'podman run --detach --rm --replace --name=fpm-waker-site'
-  contains "$(xargs <"$dir/waker.log")" \
-    '--entrypoint=/fpm-waker/fpm-launcher php --exit-idle-time=5min -- php-fpm'
+  is "$(words_for podman)" "podman run --detach --conmon-pidfile=$dir/run/monitor --rm --replace \
+--name=fpm-waker-site --pull=never --init=false --no-healthcheck --log-driver=passthrough \
+--sdnotify=ignore --cgroups=split --network=none --cap-drop=ALL --cap-add=SETUID --cap-add=SETGID \
+--cap-add=KILL --security-opt=no-new-privileges --read-only --tmpfs=/tmp --tmpfs=/run \
+--stop-signal=SIGQUIT --stop-timeout=90 --volume=/usr/lib/fpm-waker:/fpm-waker:ro \
+--volume=$dir/run:/fpm-waker/run:ro --volume=/a:/b --entrypoint=/fpm-waker/fpm-launcher php \
+--exit-idle-time=5min -- php-fpm"
+}
 
+@test "nspawn: a sandbox by default, and every key reaches it" {
+  local words word
+  conf 'Engine=nspawn' 'Directory=/tree'
+  run_conf
+  is "$status" 42 "$(cat "$dir/waker.log")"
+  words=$(words_for systemd-nspawn)
+  is "$(tr ' ' '\n' <<<"$words" | grep -v '^--drop-capability=' | xargs)" "systemd-nspawn --quiet \
+--keep-unit --register=no --machine=site --directory=/tree --console=pipe --link-journal=no \
+--resolv-conf=off --timezone=off --kill-signal=SIGQUIT --private-network --no-new-privileges=yes \
+--read-only --bind-ro=/usr/lib/fpm-waker:/run/fpm-waker --bind-ro=$dir/run:/run/fpm-waker/run \
+/run/fpm-waker/fpm-launcher --exit-idle-time=5min -- php-fpm"
+  contains "$words" --drop-capability=CAP_CHOWN
+  conf 'Engine=nspawn' 'Directory=/tree' 'Volume=/a:/b' 'Volume=/c:/d:ro' 'Volume=/e:/f:rw' \
+    'Environment=NAME=some value' 'User=web' 'Network=host' 'ReadOnly=no' 'DrainLimit=2min' \
+    'EngineOption=--capability=CAP_CHOWN,CAP_FOWNER'
+  run_conf
+  for word in --bind=/a:/b --bind-ro=/c:/d --bind=/e:/f '--setenv=NAME=some value' --user=web \
+    --drain-limit=2min --capability=CAP_CHOWN,CAP_FOWNER --drop-capability=CAP_NET_RAW; do
+    grep -Fxq -- "$word" "$dir/waker.log" || fail "missing: $word" "$(cat "$dir/waker.log")"
+  done
+  for word in --drop-capability=CAP_CHOWN --drop-capability=CAP_FOWNER --private-network --read-only; do
+    lacks "$(cat "$dir/waker.log")" "$word"
+  done
+}
+
+@test "a native server is a child" {
   conf 'Engine=native' 'Environment=SITE=a b' \
     "Command=sh -c 'echo \"SITE=\$SITE PARENT=\$PPID\"; ls -l /proc/self/fd; exit 42'"
   run_conf

@@ -33,8 +33,8 @@ live() {
     /proc/net/unix)\]")
 }
 
-# The server that runs: the resident's only child. Nothing if it sleeps.
-master() { pgrep -P "$resident"; }
+# The server that runs: the resident's only child but for what answers with 503. Nothing if it sleeps.
+master() { ps -o pid=,comm= --ppid "$resident" | awk '$2 != "fpm-responder" { print $1; n++ } END { exit !n }'; }
 is_asleep() { [ -z "$(master)" ]; }
 nothing_is_left() { [ -z "$(of_this_test)" ]; }
 is_awake() { [ -n "$(master)" ]; }

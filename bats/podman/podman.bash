@@ -163,19 +163,41 @@ stop_waits_for_request() {
   contains "$(hello)" "hello from "
 }
 
+# For a Quadlet, whose container has the sockets itself: requests wait.
 crash_and_repair() {
   local good
-  good=$(cat "$1")
-  sed -i -E 's/^((Command|Exec)=.*) php-fpm$/\1 php-fpm --no-such-option/' "$1"
-  [ "$(cat "$1")" != "$good" ] || fail "nothing to break in $1"
+  good=$(cat "$quadlet")
+  break_command "$quadlet"
   manager daemon-reload
   start patient "$fastcgi" "$socket" /var/www/html/hello.php
   has_failed() { [ "$(journal | grep -c 'Failed with result')" -ge 6 ]; }
   wait_for -t 25 has_failed
   is "$(manager show -P ActiveState "$unit.socket")" active "the socket unit"
-  printf '%s\n' "$good" >"$1"
+  printf '%s\n' "$good" >"$quadlet"
   manager daemon-reload
   contains "$(hello)" "hello from "
+}
+
+# For a conf's vhost: they are answered.
+answers_until_repaired() {
+  local good before
+  good=$(cat "$conf")
+  before=$(socket_identity "$socket")
+  break_command "$conf"
+  contains "$(hello)" 'Status: 503 Service Unavailable'
+  unavailable '[12]'
+  wait_for logged 'the server ended with status 64 before it took requests: '
+  printf '%s\n' "$good" >"$conf"
+  wait_for -t 10 served
+  is "$(journal | grep -c '^fpm-waker: the server ended with status 64')" 1 "$(journal)"
+  is "$(socket_identity "$socket")" "$before" "the socket changed"
+}
+
+served() { hello | grep -q '^hello from '; }
+
+break_command() {
+  sed -i -E 's/^((Command|Exec)=.*) php-fpm$/\1 php-fpm --no-such-option/' "$1"
+  grep -q no-such-option "$1" || fail "nothing to break in $1"
 }
 
 # For a vhost with an idle time of a second.

@@ -4,6 +4,7 @@
 
 load ../helpers
 load podman
+load ../unavailable
 
 owner=root
 
@@ -46,9 +47,9 @@ teardown() {
   pause_is_not_idle
 }
 
-@test "rootful: a container that fails at each start, once repaired, serves the next request" {
+@test "rootful: while a container fails at each start, requests are answered, and served once it is repaired" {
   podman_vhost StopAfterSec=infinity
-  crash_and_repair "$conf"
+  answers_until_repaired
 }
 
 # Quadlet came with podman 4.4, Entrypoint= with 5.0: trixie has them, bookworm has not.
@@ -74,5 +75,5 @@ teardown() {
 # bats test_tags=not-bookworm
 @test "rootful: a Quadlet that fails at each start, once repaired, serves the next request" {
   quadlet_vhost infinity
-  crash_and_repair "$quadlet"
+  crash_and_repair
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# fpm-waker maintenance: 503 on purpose, whether the vhost runs, sleeps or starts.
+# fpm-waker maintenance: 503 on purpose. (Whether the vhost runs or sleeps, in each engine:
+# bats/scenarios/maintenance.bats.)
 
 load ../helpers
 load ../unavailable
@@ -26,44 +27,7 @@ teardown() {
 switch() { fpm-waker maintenance "$name" "$1"; }
 hello() { request "$socket" /var/www/html/hello.php; }
 says() { [ "$(systemctl show -P StatusText "$unit.service")" = "$1" ]; }
-main_pid() { systemctl show -P MainPID "$unit.service"; }
 is_served() { contains "$(hello)" hello; }
-
-@test "a running server finishes its requests, is stopped, and is there again afterwards" {
-  local main
-  echo '<?php touch("begun"); while (!file_exists("go")) usleep(10000); echo "complete";' >"$site/slow.php"
-  chmod 777 "$site"
-  is_served
-  main=$(main_pid)
-  start slow "$fastcgi" "$socket" /var/www/html/slow.php
-  wait_for test -e "$site/begun"
-  switch on
-  wait_for says 'Stopping for maintenance'
-  touch "$site/go"
-  wait "$pid"
-  contains "$(cat "$dir/slow.log")" complete
-  wait_for says 'In maintenance'
-  no_container
-  unavailable 60
-  switch off
-  is_served
-  not responder
-  is "$(main_pid)" "$main" "the same service"
-}
-
-@test "a sleeping vhost wakes for the page alone" {
-  sleeps "$name"
-  switch on
-  sleeps "$name"
-  unavailable 60
-  is "$(systemctl show -P ActiveState "$unit.service")" active
-  is "$(docker ps -aq)" ''
-  systemctl stop "$unit.service"
-  is "$(systemctl show -P Result "$unit.service")" success
-  unavailable 60
-  switch off
-  is_served
-}
 
 @test "a page of one's own is shown, always the newest" {
   switch on

@@ -4,7 +4,7 @@
 
 load ../helpers
 
-kinds=(fpm-waker fpm-waker-native fpm-waker-podman)
+kinds=(fpm-waker fpm-waker-native fpm-waker-nspawn fpm-waker-podman)
 
 setup() {
   start_test

@@ -1,0 +1,196 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# What happens to a vhost, the same in every engine.
+
+load ../helpers
+load ../unavailable
+load ../podman/podman
+load engines
+
+setup_file() { prepare_engines; }
+
+setup() {
+  start_test
+  began=$EPOCHREALTIME
+}
+
+teardown() {
+  remove_engine_vhost
+  if [ -e /etc/docker/daemon.json ]; then
+    rm /etc/docker/daemon.json
+    restart_docker
+  fi
+  end_test
+}
+
+# --- the scenarios -------------------------------------------------------------------------------
+
+# How a vhost is when nobody asks, from one tier to the next: what its conf says, and what comes of it
+# before the next request.
+tiers=(
+  'StopAfterSec=1s sleeps_cleanly'
+)
+
+# Cold, warm, and through each tier, twice.
+life() {
+  local before tier first
+  for tier in "${tiers[@]}"; do
+    engine_vhost "$1" "${tier% *}"
+    before=$(socket_identity "$socket" && backlog "$socket")
+    has_slept || fail "it runs before the first request"
+    for _ in 1 2; do
+      is_served
+      first=$(main_pid)
+      is_served
+      is_awake
+      is "$(main_pid)" "$first" "the same service"
+      "${tier#* }"
+      is "$(socket_identity "$socket" && backlog "$socket")" "$before" "the socket changed"
+    done
+    is_served
+    remove_engine_vhost
+  done
+}
+
+# The master stays, its workers are new ones; a request that is running is waited for.
+reloads() {
+  local before after
+  engine_vhost "$1" StopAfterSec=infinity
+  before=$(hello | tail -n 1)
+  hold_request
+  manager reload --no-block "$unit.service"
+  wait_for says Reloading
+  let_go
+  wait_for says 'Serving requests'
+  after=$(hello | tail -n 1)
+  is "${after% *}" "${before% *}" "the master"
+  [ "$after" != "$before" ] || fail "the same worker: $after"
+}
+
+# It ends, and another one comes while the stop waits: that one wakes the vhost again.
+stops_behind_request() {
+  local stop
+  engine_vhost "$1" StopAfterSec=infinity
+  is_served
+  hold_request
+  start stop manager stop "$unit.service"
+  stop=$pid
+  wait_for says 'Stopping when the running requests are done'
+  start late "$fastcgi" --timeout=60 "$socket" "$scripts/hello.php"
+  let_go
+  wait "$stop"
+  wait "$pid"
+  contains "$(cat "$dir/late.log")" 'hello from '
+}
+
+# kill COMMAND...: the server's own process is killed by that; the vhost is back by itself.
+crashes() {
+  local before
+  engine_vhost "$1" StopAfterSec=3s
+  before=$(socket_identity "$socket")
+  is_served
+  "${@:2}" >/dev/null
+  wait_for served
+  sleeps_cleanly
+  is_served
+  is "$(socket_identity "$socket")" "$before" "the socket changed"
+}
+
+# conmon knows how to clean up, and does not any more: the container serves on, and the next one
+# replaces what is left of it.
+loses_monitor() {
+  engine_vhost "$1" StopAfterSec=2s
+  is_served
+  pkill -KILL -x conmon
+  is_served
+  wait_for has_slept
+  is_served
+  sleeps_cleanly
+}
+
+kill_server() { kill -KILL "$(server)"; }
+
+# The next request is served, at once.
+is_killed() {
+  local before former
+  engine_vhost "$1" StopAfterSec=1s
+  before=$(socket_identity "$socket")
+  is_served
+  former=$(main_pid)
+  kill -KILL "$former"
+  # Until then the former server may still take a request, and be killed with it.
+  wait_for is_not_main "$former"
+  is_served
+  sleeps_cleanly
+  is "$(socket_identity "$socket")" "$before" "the socket changed"
+}
+
+is_not_main() { [ "$(main_pid)" != "$1" ]; }
+
+restart_docker() {
+  systemctl reset-failed docker.service docker.socket 2>/dev/null || true
+  systemctl restart docker
+}
+
+# daemon_restarts ENGINE LIVE_RESTORE
+daemon_restarts() {
+  echo "{\"live-restore\": $2}" >/etc/docker/daemon.json
+  restart_docker
+  engine_vhost "$1" StopAfterSec=3s
+  restart_docker
+  is_served
+  restart_docker
+  wait_for served
+  sleeps_cleanly
+  restart_docker
+  is_served
+}
+
+# --- the engines ---------------------------------------------------------------------------------
+
+@test "docker: cold, warm, through the tiers, and again" { life docker; }
+@test "docker: a reload" { reloads docker; }
+@test "docker: a stop during a request" { stops_behind_request docker; }
+@test "docker: a crash of the container" { crashes docker kill_server; }
+@test "docker: docker kill" { crashes docker docker kill "fpm-waker-my-site.example.com"; }
+@test "docker: a kill of fpm-waker" { is_killed docker; }
+@test "docker: a restart of the daemon, without live-restore" { daemon_restarts docker false; }
+@test "docker: a restart of the daemon, with live-restore" { daemon_restarts docker true; }
+
+@test "docker run: cold, warm, through the tiers, and again" { life wrapper; }
+@test "docker run: a reload" { reloads wrapper; }
+@test "docker run: a stop during a request" { stops_behind_request wrapper; }
+@test "docker run: a crash of the container" { crashes wrapper kill_server; }
+@test "docker run: docker kill" { crashes wrapper docker kill wrapped; }
+@test "docker run: a kill of fpm-waker" { is_killed wrapper; }
+@test "docker run: a restart of the daemon, without live-restore" { daemon_restarts wrapper false; }
+@test "docker run: a restart of the daemon, with live-restore" { daemon_restarts wrapper true; }
+
+@test "podman: cold, warm, through the tiers, and again" { life podman; }
+@test "podman: a reload" { reloads podman; }
+@test "podman: a stop during a request" { stops_behind_request podman; }
+@test "podman: a crash of the container" { crashes podman kill_server; }
+@test "podman: podman kill" { crashes podman podman kill "fpm-waker-my-site.example.com"; }
+@test "podman: a kill of the monitor" { loses_monitor podman; }
+@test "podman: a kill of fpm-waker" { is_killed podman; }
+
+@test "rootless podman: cold, warm, through the tiers, and again" { life rootless; }
+@test "rootless podman: a reload" { reloads rootless; }
+@test "rootless podman: a stop during a request" { stops_behind_request rootless; }
+@test "rootless podman: a crash of the container" { crashes rootless kill_server; }
+@test "rootless podman: podman kill" { crashes rootless as_owner podman kill "fpm-waker-my-site.example.com"; }
+@test "rootless podman: a kill of the monitor" { loses_monitor rootless; }
+@test "rootless podman: a kill of fpm-waker" { is_killed rootless; }
+
+@test "nspawn: cold, warm, through the tiers, and again" { life nspawn; }
+@test "nspawn: a reload" { reloads nspawn; }
+@test "nspawn: a stop during a request" { stops_behind_request nspawn; }
+@test "nspawn: a crash of the server" { crashes nspawn kill_server; }
+@test "nspawn: a kill of systemd-nspawn" { crashes nspawn pkill -KILL -x systemd-nspawn; }
+@test "nspawn: a kill of fpm-waker" { is_killed nspawn; }
+
+@test "native: cold, warm, through the tiers, and again" { life native; }
+@test "native: a reload" { reloads native; }
+@test "native: a stop during a request" { stops_behind_request native; }
+@test "native: a crash of the server" { crashes native kill_server; }
+@test "native: a kill of fpm-waker" { is_killed native; }
