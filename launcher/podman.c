@@ -15,7 +15,6 @@ void podman_run_words(struct words *words, const struct conf *conf, const char *
         words_add(words, "--replace");
         words_addf(words, "--name=fpm-waker-%s", vhost);
         words_add(words, "--pull=never");
-        words_add(words, "--init=false");
         words_add(words, "--no-healthcheck");
         /* Not passthrough: the images' error_log is /proc/self/fd/2, and php-fpm can open a pipe
          * by that path, but not the journal's socket. */
