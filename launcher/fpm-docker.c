@@ -127,6 +127,18 @@ static int clear_name(const struct vhost *vhost, const json_t *spec, bool *ret_i
         return r;
 }
 
+/* What the engine leaves out because this machine cannot do it, as a limit of memory. */
+static void pass_warnings_on(const struct docker_answer *answer)
+{
+        const json_t *warnings = json_object_get(answer->body, "Warnings");
+
+        for (size_t i = 0; i < json_array_size(warnings); i++) {
+                const char *warning = json_string_value(json_array_get(warnings, i));
+
+                log_line("the engine warns: %s", warning ? warning : "");
+        }
+}
+
 static int create(const struct vhost *vhost, const json_t *spec)
 {
         _cleanup_(docker_answer_done) struct docker_answer answer = {0};
@@ -137,8 +149,10 @@ static int create(const struct vhost *vhost, const json_t *spec)
                 path = NULL;
         if (!path || docker_api_call(vhost->api, "POST", path, spec, &answer) < 0)
                 return say_unanswered(&answer);
-        if (answer.status == HTTP_CREATED)
+        if (answer.status == HTTP_CREATED) {
+                pass_warnings_on(&answer);
                 return GO_ON;
+        }
         if (answer.status == HTTP_NOT_FOUND)
                 trouble = DOCKER_NO_IMAGE;
         if (answer.status == HTTP_CONFLICT)

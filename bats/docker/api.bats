@@ -12,6 +12,7 @@ setup() { start_api_test; }
 teardown() {
   docker rmi --force other made >/dev/null 2>&1 || true
   docker network rm late >/dev/null 2>&1 || true
+  rm -rf "/run/systemd/system/$service.d" /run/engine.sock
   end_api_test
 }
 
@@ -65,7 +66,6 @@ index .Config.Env 0|NAME=some value
 .Config.User|33:33
 .HostConfig.NetworkMode|bridge
 .HostConfig.ReadonlyRootfs|false
-.HostConfig.Memory|67108864
 .HostConfig.Init|true
 .Config.StopTimeout|130
 index .Config.Labels "a"|b c
@@ -75,6 +75,19 @@ json .Config.Cmd|["--exit-idle-time=1h 30min","--drain-limit=2min","--background
 TOLD
   # Another user than root needs no more than what the conf says.
   is "$(told '{{json .HostConfig.CapAdd}}' | sed s/CAP_//)" '["CHOWN"]'
+}
+
+@test "a limit of memory reaches the engine, and what it says of it reaches the log" {
+  conf_vhost Memory=64M
+  mkdir -p "/run/systemd/system/$service.d"
+  printf '%s\n' '[Service]' "Environment=DOCKER_HOST=unix:///run/engine.sock" >"/run/systemd/system/$service.d/test.conf"
+  systemctl daemon-reload
+  start engine socat -v "UNIX-LISTEN:/run/engine.sock,fork" UNIX:/var/run/docker.sock
+  wait_for test -S /run/engine.sock
+  contains "$(hello)" hello
+  contains "$(cat "$dir/engine.log")" '"Memory":67108864'
+  # The bed has no controller for that.
+  [ "$(told '{{.HostConfig.Memory}}')" = 67108864 ] || wait_for logged 'fpm-docker: the engine warns: Your kernel'
 }
 
 @test "an image's ENTRYPOINT and CMD are kept, and its health check is not" {
