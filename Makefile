@@ -34,19 +34,21 @@ shim_link := -shared -nostdlib -Wl,--hash-style=both -Wl,-soname,libfpm-waker.so
 preload_c  := $(wildcard preload/*.c)
 launcher_c  = $(addprefix launcher/,fpm-launcher.c $(launcher_parts))
 waker_c     = $(addprefix launcher/,fpm-waker.c $(waker_parts))
+docker_c    = $(addprefix launcher/,fpm-docker.c $(docker_parts))
 # What each program is made of besides its main file.
 launcher_parts := answering.c background.c cgroup.c handover-fetch.c leftovers.c liveness.c log.c \
                   no-resolver.c process.c resident.c server.c sockets.c span.c unavailable.c watch.c \
                   watch-process.c watchdog.c
 waker_parts    := answering.c background.c cgroup.c client.c complaint.c conf.c container.c docker.c \
-                  engine.c failing.c handover-serve.c installed.c log.c maintenance.c nspawn.c peer.c \
-                  podman.c process.c relay.c responder.c run.c sockets.c span.c supervise.c vhost.c \
-                  watchdog.c words.c
+                  docker-outcome.c engine.c failing.c handover-serve.c installed.c log.c maintenance.c \
+                  nspawn.c peer.c podman.c process.c relay.c responder.c run.c sockets.c span.c \
+                  supervise.c vhost.c watchdog.c words.c
+docker_parts   := conf.c docker-api.c docker-outcome.c docker-spec.c log.c span.c words.c
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all
-all: $(BUILD)/libfpm-waker.so $(BUILD)/fpm-launcher $(BUILD)/fpm-waker
+all: $(BUILD)/libfpm-waker.so $(BUILD)/fpm-launcher $(BUILD)/fpm-waker $(BUILD)/fpm-docker
 
 $(BUILD)/libfpm-waker.so: $(call objects,shim,$(preload_c))
 	$(CC) $(shim_link) -o $@ $^
@@ -56,6 +58,9 @@ $(BUILD)/fpm-launcher: $(call objects,static,$(launcher_c) preload/gate.c)
 
 $(BUILD)/fpm-waker: $(call objects,host,$(waker_c) preload/gate.c)
 	$(CC) -pie $(CFLAGS) $(link) -o $@ $^ -lsystemd -lfcgi -pthread
+
+$(BUILD)/fpm-docker: $(call objects,host,$(docker_c))
+	$(CC) -pie $(CFLAGS) $(link) -o $@ $^ -lcurl -ljansson
 
 $(BUILD)/shim/%.o: %.c
 	@mkdir -p $(@D)

@@ -157,12 +157,13 @@ docker_vhost() {
 
 vhost_socket() { echo "/run/fpm-waker/$1.sock"; }
 
-# Ends vhosts for good, awake or not.
+# Ends vhosts for good, awake or not: fpm-waker.conf(5), "Removing a vhost".
 remove_vhosts() {
   local name
   for name; do
     systemctl stop "fpm-waker@$name.socket" "fpm-waker@$name.service" || true
     systemctl reset-failed "fpm-waker@$name.service" 2>/dev/null || true
+    docker rm --force --volumes "fpm-waker-$name" >/dev/null 2>&1 || true
     rm -rf "/etc/fpm-waker/$name.conf" "/srv/www/$name"
   done
 }

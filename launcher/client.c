@@ -7,12 +7,14 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "cleanup.h"
 #include "complaint.h"
+#include "docker-outcome.h"
 #include "log.h"
 #include "podman.h"
 #include "relay.h"
@@ -28,6 +30,7 @@
 struct client {
         sd_event *event;
         char *const *command;
+        char *const *result_command; /* NULL: command waits for the container's end by itself */
         client_ended_t ended;
         void *userdata;
 
@@ -35,11 +38,16 @@ struct client {
         sd_event_source *exits;
         sd_event_source *waits; /* for the next try */
         struct relay *relay;
+        int output_fd;  /* the relay's other end, for the container; -1 without result_command */
+        int outcome_fd; /* what fpm-docker says on its stdout; the same */
         struct docker_report report;
         struct complaint complaint;
 
         bool monitoring;       /* pid is podman's monitor */
         bool removing;         /* pid is `docker rm` */
+        bool collecting;       /* pid is the result_command */
+        bool let_go;           /* the container's result is to be collected */
+        bool container_ended;  /* and this can be done */
         bool given_up;         /* no further try */
         bool holding;          /* what it says is kept back */
         uint64_t delay_usec;   /* before the next try */
@@ -130,6 +138,8 @@ static void end(struct client *client, int status)
         client->waits = sd_event_source_disable_unref(client->waits);
         if (client->relay)
                 relay_drain(client->relay);
+        if (client->outcome_fd >= 0)
+                docker_outcome_read(client->outcome_fd, &client->report);
         client->ended(status, client->userdata);
 }
 
@@ -180,6 +190,14 @@ static int on_client_exits(sd_event_source *source, const siginfo_t *info, void 
         return 0;
 }
 
+/* The result of a container is what its command says; of one that fails it is not known. */
+static int on_collector_exits(sd_event_source *source, const siginfo_t *info, void *userdata)
+{
+        (void)source;
+        end(userdata, info->si_code == CLD_EXITED ? info->si_status : DOCKER_STATUS_OWN);
+        return 0;
+}
+
 /* As it is in a unit. */
 static bool stdout_is_stderr(void)
 {
@@ -189,6 +207,59 @@ static bool stdout_is_stderr(void)
                out.st_dev == error.st_dev && out.st_ino == error.st_ino;
 }
 
+static void close_and_forget(int *fd)
+{
+        if (*fd >= 0)
+                (void)close(*fd);
+        *fd = -1;
+}
+
+/* Runs fpm-docker: its stdout is for us, its stderr is relayed as the container's output is. */
+static int start_short(struct client *client, char *const *command,
+                       sd_event_child_handler_t handler)
+{
+        int r;
+
+        close_and_forget(&client->outcome_fd);
+        client->outcome_fd = memfd_create("outcome", MFD_CLOEXEC);
+        if (client->outcome_fd < 0)
+                return -errno;
+        r = spawn(command, client->outcome_fd, client->output_fd, &client->pid);
+        if (r >= 0)
+                r = sd_event_add_child(client->event, &client->exits, client->pid, WEXITED, handler,
+                                       client);
+        if (r < 0)
+                client->pid = 0;
+        return r < 0 ? r : 0;
+}
+
+static void collect(struct client *client)
+{
+        int r;
+
+        client->collecting = true;
+        r = start_short(client, client->result_command, on_collector_exits);
+        if (r >= 0)
+                return;
+        log_line("cannot execute %s: %s", client->result_command[0], strerror(-r));
+        end(client, DOCKER_STATUS_OWN);
+}
+
+/* Once let go it has nothing to say but the result, if it was faster than we. */
+static int on_starter_exits(sd_event_source *source, const siginfo_t *info, void *userdata)
+{
+        struct client *client = userdata;
+
+        if (!client->let_go ||
+            (info->si_code == CLD_EXITED && info->si_status != DOCKER_STATUS_OWN))
+                return on_client_exits(source, info, userdata);
+        client->pid = 0;
+        client->exits = sd_event_source_disable_unref(client->exits);
+        if (client->container_ended)
+                collect(client);
+        return 0;
+}
+
 int client_start(struct client *client)
 {
         _cleanup_close_ int child_fd = -1;
@@ -196,6 +267,7 @@ int client_start(struct client *client)
 
         client->report = (struct docker_report){0};
         client->complaint = (struct complaint){0};
+        close_and_forget(&client->output_fd);
         client->monitoring = false;
         if (podman_monitor_file(client->command)) {
                 (void)unlink(podman_monitor_file(client->command));
@@ -208,6 +280,13 @@ int client_start(struct client *client)
                 return r;
         if (client->holding)
                 relay_hold(client->relay);
+        if (client->result_command) {
+                /* Any user in the container may open it anew, as /proc/self/fd/2. */
+                if (fchmod(child_fd, 0622) < 0)
+                        return -errno;
+                client->output_fd = take_descriptor(&child_fd);
+                return start_short(client, client->command, on_starter_exits);
+        }
         r = spawn(client->command, stdout_is_stderr() ? child_fd : -1, child_fd, &client->pid);
         if (r >= 0)
                 r = sd_event_add_child(client->event, &client->exits, client->pid, WEXITED,
@@ -215,6 +294,31 @@ int client_start(struct client *client)
         if (r < 0)
                 client->pid = 0;
         return r < 0 ? r : 0;
+}
+
+/* --- when the launcher has come ----------------------------------------------- */
+
+void client_let_go(struct client *client)
+{
+        if (!client->result_command)
+                return;
+        client->let_go = true;
+        client->container_ended = false;
+        client->waits = sd_event_source_disable_unref(client->waits);
+        client_kill(client, SIGTERM);
+}
+
+bool client_collect(struct client *client)
+{
+        if (client->let_go && client->pid == 0 && !client->container_ended)
+                collect(client);
+        client->container_ended = true;
+        return client_is_running(client);
+}
+
+int client_output(const struct client *client)
+{
+        return client->output_fd;
 }
 
 /* --- another try --------------------------------------------------------------------------- */
@@ -350,8 +454,8 @@ const struct docker_report *client_report(const struct client *client)
         return &client->report;
 }
 
-int client_new(struct client **ret, sd_event *event, char *const *command, client_ended_t ended,
-               void *userdata)
+int client_new(struct client **ret, sd_event *event, char *const *command,
+               char *const *result_command, client_ended_t ended, void *userdata)
 {
         struct client *client;
 
@@ -361,6 +465,9 @@ int client_new(struct client **ret, sd_event *event, char *const *command, clien
         *client = (struct client){
             .event = event,
             .command = command,
+            .result_command = result_command,
+            .output_fd = -1,
+            .outcome_fd = -1,
             .ended = ended,
             .userdata = userdata,
         };
@@ -375,5 +482,7 @@ void client_free(struct client *client)
         client->exits = sd_event_source_disable_unref(client->exits);
         client->waits = sd_event_source_disable_unref(client->waits);
         relay_free(client->relay);
+        close_and_forget(&client->output_fd);
+        close_and_forget(&client->outcome_fd);
         free(client);
 }

@@ -102,15 +102,51 @@ static const char *set_network(struct conf *conf, const char *value)
         return set_text(&conf->network, value);
 }
 
-static const char *set_read_only(struct conf *conf, const char *value)
+static const char *set_hostname(struct conf *conf, const char *value)
+{
+        return set_text(&conf->hostname, value);
+}
+
+static const char *set_boolean(bool *ret, const char *value)
 {
         if (strcmp(value, "yes") == 0)
-                conf->read_only = true;
+                *ret = true;
         else if (strcmp(value, "no") == 0)
-                conf->read_only = false;
+                *ret = false;
         else
                 return "is yes or no";
         return NULL;
+}
+
+static const char *set_read_only(struct conf *conf, const char *value)
+{
+        return set_boolean(&conf->read_only, value);
+}
+
+static const char *set_init(struct conf *conf, const char *value)
+{
+        return set_boolean(&conf->init, value);
+}
+
+static const char *add_capability(struct conf *conf, const char *value)
+{
+        if (value[strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_")])
+                return "is the name of a capability, as CHOWN";
+        return add_word(&conf->capabilities, value);
+}
+
+static const char *add_label(struct conf *conf, const char *value)
+{
+        if (*value == '=' || !strchr(value, '='))
+                return "is NAME=VALUE";
+        return add_word(&conf->labels, value);
+}
+
+static const char *add_tmpfs(struct conf *conf, const char *value)
+{
+        if (*value != '/')
+                return "is PATH or PATH:OPTIONS";
+        return add_word(&conf->tmpfs, value);
 }
 
 static const char *set_memory(struct conf *conf, const char *value)
@@ -183,6 +219,11 @@ enum {
         KEY_BACKGROUND_LIMIT,
         KEY_RETRY_LIMIT,
         KEY_ENGINE_OPTION,
+        KEY_CAPABILITY,
+        KEY_HOSTNAME,
+        KEY_INIT,
+        KEY_LABEL,
+        KEY_TMPFS,
         KEYS,
 };
 
@@ -219,6 +260,14 @@ static const struct key {
                            .set = add_engine_option,
                            .repeatable = true,
                            .container_only = true},
+    [KEY_CAPABILITY] = {.name = "Capability",
+                        .set = add_capability,
+                        .repeatable = true,
+                        .container_only = true},
+    [KEY_HOSTNAME] = {.name = "Hostname", .set = set_hostname, .container_only = true},
+    [KEY_INIT] = {.name = "Init", .set = set_init, .container_only = true},
+    [KEY_LABEL] = {.name = "Label", .set = add_label, .repeatable = true, .container_only = true},
+    [KEY_TMPFS] = {.name = "Tmpfs", .set = add_tmpfs, .repeatable = true, .container_only = true},
 };
 
 /* --- reading ------------------------------------------------------------------------------- */
@@ -329,6 +378,13 @@ static int check_whole(const struct conf *conf, struct place *place)
                 }
         if (has_image && !conf->image)
                 return log_fail(STATUS_CONF, "%s: Image: is missing", place->path);
+        if (conf->engine == CONF_DOCKER && conf->engine_options.n > 0) {
+                /* That is asked by its API, not by a command that would read options. */
+                place->line = place->first[KEY_ENGINE_OPTION];
+                return fail(place, "EngineOption",
+                            "has no meaning with Engine=docker; there are Capability=, Hostname=, "
+                            "Init=, Label=, Tmpfs=, and the others of fpm-waker.conf(5)");
+        }
         if (conf->engine == CONF_NSPAWN && !conf->directory)
                 return log_fail(STATUS_CONF, "%s: Directory: is missing", place->path);
         if (conf->engine == CONF_NSPAWN && conf->network && strcmp(conf->network, "none") != 0 &&
@@ -379,10 +435,14 @@ void conf_done(struct conf *conf)
         words_done(&conf->volumes);
         words_done(&conf->environment);
         words_done(&conf->engine_options);
+        words_done(&conf->capabilities);
+        words_done(&conf->labels);
+        words_done(&conf->tmpfs);
         free(conf->image);
         free(conf->directory);
         free(conf->user);
         free(conf->network);
+        free(conf->hostname);
         free(conf->memory);
         free(conf->stop_after);
         free(conf->drain_limit);

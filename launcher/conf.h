@@ -16,16 +16,21 @@ enum conf_engine {
 
 struct conf {
         enum conf_engine engine;
-        char *image;              /* NULL only for CONF_NSPAWN and CONF_NATIVE */
-        char *directory;          /* the container's tree; NULL but for CONF_NSPAWN */
-        struct words command;     /* empty: what the image itself starts */
-        struct words volumes;     /* HOST:CONTAINER[:OPTIONS] each */
-        struct words environment; /* NAME=VALUE each */
-        struct words engine_options;
-        char *user;    /* NULL: the image's own */
-        char *network; /* NULL: none */
-        char *memory;  /* NULL: no limit */
+        char *image;                 /* NULL only for CONF_NSPAWN and CONF_NATIVE */
+        char *directory;             /* the container's tree; NULL but for CONF_NSPAWN */
+        struct words command;        /* empty: what the image itself starts */
+        struct words volumes;        /* HOST:CONTAINER[:OPTIONS] each */
+        struct words environment;    /* NAME=VALUE each */
+        struct words engine_options; /* not for CONF_DOCKER, which has no command line */
+        struct words capabilities;   /* as CHOWN; more than those that it has by default */
+        struct words labels;         /* NAME=VALUE each */
+        struct words tmpfs;          /* PATH[:OPTIONS] each; more than those of read_only */
+        char *user;                  /* NULL: the image's own */
+        char *network;               /* NULL: none */
+        char *hostname;              /* NULL: the engine's choice */
+        char *memory;                /* NULL: no limit */
         bool read_only;
+        bool init;         /* a tiny init before the launcher */
         char *stop_after;  /* a span, as written */
         char *drain_limit; /* a span, as written; NULL: fpm-launcher's own default */
         uint64_t drain_limit_usec;

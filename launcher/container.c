@@ -382,8 +382,8 @@ static int watch(struct container *container)
 }
 
 int container_new(struct container **ret, sd_event *event, const struct passed *passed,
-                  int connection, const struct peer *launcher, container_event_t happened,
-                  void *userdata)
+                  int output_fd, int connection, const struct peer *launcher,
+                  container_event_t happened, void *userdata)
 {
         struct container *container;
         int r;
@@ -405,7 +405,7 @@ int container_new(struct container **ret, sd_event *event, const struct passed *
         if (r >= 0)
                 r = watch(container);
         if (r >= 0)
-                r = handover_grant(connection, &container->shared);
+                r = handover_grant(connection, &container->shared, output_fd);
         if (r < 0) {
                 container->connection = container->launcher.pidfd = -1;
                 container_free(container);

@@ -29,12 +29,12 @@ typedef void (*container_event_t)(enum container_event what, void *userdata);
 
 /*
  * Grants a launcher a new page and the sockets of *passed, which is borrowed; a page of an earlier
- * container is worth nothing any more. Takes over connection and launcher->pidfd on success.
- * Returns 0, -errno.
+ * container is worth nothing any more. output_fd: where the container shall write, see
+ * handover_grant(). Takes over connection and launcher->pidfd on success. Returns 0, -errno.
  */
 int container_new(struct container **ret, sd_event *event, const struct passed *passed,
-                  int connection, const struct peer *launcher, container_event_t happened,
-                  void *userdata);
+                  int output_fd, int connection, const struct peer *launcher,
+                  container_event_t happened, void *userdata);
 
 /*
  * Tells the server to stop when its requests are done, and again whenever it comes further in its

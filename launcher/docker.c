@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine.h"
-
 /* --- what the client says ------------------------------------------------------------------ */
 
 /* Pieces of messages of Docker 20 to 28, and of podman 4 and 5. */
@@ -65,29 +63,6 @@ void docker_report_line(struct docker_report *report, const char *line)
         if (!is_own)
                 return;
         (void)snprintf(report->reason, sizeof(report->reason), "%s", line + n_prefix);
-}
-
-/* --- docker run ---------------------------------------------------------------------------- */
-
-void docker_run_words(struct words *words, const struct conf *conf, const char *vhost,
-                      const char *libdir, const char *rundir)
-{
-        words_add(words, "docker");
-        words_add(words, "run");
-        words_add(words, "--rm");
-        words_addf(words, "--name=fpm-waker-%s", vhost);
-        /* A request must not wait for a download. */
-        words_add(words, "--pull=never");
-        words_add(words, "--init=false");
-        /* A health check is traffic: it would keep the vhost awake for good. */
-        words_add(words, "--no-healthcheck");
-        /* Output comes to us anyway, and from us to the journal. */
-        words_add(words, "--log-driver=none");
-        engine_sandbox_words(words, conf);
-        engine_stop_words(words, conf, "-1");
-        words_addf(words, "--volume=%s:/fpm-waker:ro", libdir);
-        words_addf(words, "--volume=%s:/fpm-waker/run:ro", rundir);
-        engine_image_words(words, conf);
 }
 
 /* --- docker rm ----------------------------------------------------------------------------- */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Docker's own words: the commands that we give to its client, and what it answers on stderr. */
+/* The engine's troubles, and Docker's own words for them: what its client says on stderr. */
 #pragma once
 
 #include <stdbool.h>
 
-#include "conf.h"
 #include "words.h"
 
 /* Why `docker run` ended before there was a container (its status 125). */
@@ -13,6 +12,7 @@ enum docker_trouble {
         DOCKER_NAME_IN_USE, /* a container of that name is still there */
         DOCKER_UNREACHABLE, /* the engine does not answer */
         DOCKER_NO_IMAGE,
+        DOCKER_NO_COMMAND, /* neither the image nor the conf says what to start */
 };
 
 /* What the client said on stderr. */
@@ -27,13 +27,6 @@ struct docker_report {
 
 /* Reads one line of the client's stderr. */
 void docker_report_line(struct docker_report *report, const char *line);
-
-/*
- * Composes `docker run` for a vhost. libdir, rundir: host directories of fpm-launcher and of the
- * hand-over socket. Failures stick in *words.
- */
-void docker_run_words(struct words *words, const struct conf *conf, const char *vhost,
-                      const char *libdir, const char *rundir);
 
 /*
  * Composes `docker rm ID` with the client and the global options of a `docker run` command, to

@@ -28,12 +28,19 @@ void engine_sandbox_words(struct words *words, const struct conf *conf)
         if (!conf->user)
                 for (size_t i = 0; i < sizeof(root_capabilities) / sizeof(*root_capabilities); i++)
                         words_addf(words, "--cap-add=%s", root_capabilities[i]);
+        for (size_t i = 0; i < conf->capabilities.n; i++)
+                words_addf(words, "--cap-add=%s", conf->capabilities.list[i]);
         words_add(words, "--security-opt=no-new-privileges");
         if (conf->read_only) {
                 words_add(words, "--read-only");
                 words_add(words, "--tmpfs=/tmp");
                 words_add(words, "--tmpfs=/run");
         }
+        for (size_t i = 0; i < conf->tmpfs.n; i++)
+                words_addf(words, "--tmpfs=%s", conf->tmpfs.list[i]);
+        words_addf(words, "--init=%s", conf->init ? "true" : "false");
+        if (conf->hostname)
+                words_addf(words, "--hostname=%s", conf->hostname);
         if (conf->memory)
                 words_addf(words, "--memory=%s", conf->memory);
         if (conf->user)
@@ -58,6 +65,8 @@ void engine_image_words(struct words *words, const struct conf *conf)
                 words_addf(words, "--volume=%s", conf->volumes.list[i]);
         for (size_t i = 0; i < conf->environment.n; i++)
                 words_addf(words, "--env=%s", conf->environment.list[i]);
+        for (size_t i = 0; i < conf->labels.n; i++)
+                words_addf(words, "--label=%s", conf->labels.list[i]);
         words_add_all(words, &conf->engine_options);
         words_add(words, "--entrypoint=/fpm-waker/fpm-launcher");
         words_add(words, conf->image);

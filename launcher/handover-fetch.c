@@ -107,7 +107,8 @@ static int receive_grant(int connection, struct grant *ret)
         if (ret->header.version != HANDOVER_VERSION)
                 return -EPROTONOSUPPORT;
         if (ret->header.n_sockets < 1 || ret->header.n_sockets > GATE_SOCKETS_MAX ||
-            ret->n_fds != GRANT_SOCKETS + ret->header.n_sockets)
+            ret->header.n_outputs > 1 ||
+            ret->n_fds != GRANT_SOCKETS + ret->header.n_sockets + ret->header.n_outputs)
                 return -EBADMSG;
         return 0;
 }
@@ -140,6 +141,24 @@ static struct gate_page *map_page(int fd, const char **ret_reason)
                 return NULL;
         }
         return page;
+}
+
+/* Writes to the pipe that came from now on. */
+static int take_output(const struct grant *grant, const char *path)
+{
+        int fd = grant->fds[grant->n_fds - 1];
+        struct stat st;
+
+        if (grant->header.n_outputs == 0)
+                return 0;
+        if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
+                return log_fail(STATUS_HANDOVER, "bad output in the hand-over: %s: it is no pipe",
+                                path);
+        if (dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
+                return log_fail(STATUS_HANDOVER, "cannot use the output of the hand-over: %s: %m",
+                                path);
+        (void)close(fd);
+        return 0;
 }
 
 /* Takes the sockets with their names out of the page's table. */
@@ -230,6 +249,9 @@ static int fetch(int connection, const char *path, struct passed *passed)
         if (r < 0)
                 return log_fail(STATUS_HANDOVER, "cannot use the hand-over: %s: %m", path);
 
+        r = take_output(&grant, path);
+        if (r > 0)
+                return r;
         passed->gate.page = map_page(grant.fds[GRANT_PAGE], &reason);
         if (!passed->gate.page && reason)
                 return log_fail(STATUS_HANDOVER, "bad page in the hand-over: %s: %s", path, reason);

@@ -308,19 +308,21 @@ void handover_spare_words(struct handover *handover, bool spares)
         handover->spares_words = spares;
 }
 
-int handover_grant(int connection, const struct passed *passed)
+int handover_grant(int connection, const struct passed *passed, int output_fd)
 {
         const int gate_fds[] = {passed->page_fd, passed->gate.closing_fd, passed->gate.waking_fd};
         struct handover_grant grant = {
             .magic = HANDOVER_MAGIC,
             .version = HANDOVER_VERSION,
             .n_sockets = (uint32_t)passed->n_sockets,
+            .n_outputs = output_fd >= 0,
         };
         union {
                 struct cmsghdr header; /* for its alignment */
                 char bytes[CMSG_SPACE(HANDOVER_FDS_MAX * sizeof(int))];
         } control = {0};
-        size_t length = sizeof(gate_fds) + passed->n_sockets * sizeof(int);
+        size_t before = sizeof(gate_fds) + passed->n_sockets * sizeof(int);
+        size_t length = before + grant.n_outputs * sizeof(int);
         struct iovec iov = {.iov_base = &grant, .iov_len = sizeof(grant)};
         struct msghdr message = {
             .msg_iov = &iov,
@@ -336,6 +338,7 @@ int handover_grant(int connection, const struct passed *passed)
         memcpy(CMSG_DATA(cmsg), gate_fds, sizeof(gate_fds));
         memcpy(CMSG_DATA(cmsg) + sizeof(gate_fds), passed->sockets,
                passed->n_sockets * sizeof(int));
+        memcpy(CMSG_DATA(cmsg) + before, &output_fd, grant.n_outputs * sizeof(int));
         if (sendmsg(connection, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
                 return -errno;
         return 0;

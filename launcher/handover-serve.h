@@ -32,8 +32,11 @@ int handover_new(struct handover **ret, sd_event *event, const char *path, const
 /* Whether a refusal for the same reason as the one before is left unsaid. */
 void handover_spare_words(struct handover *handover, bool spares);
 
-/* Grants a launcher the page, its two eventfds and the passed sockets. Returns 0, -errno. */
-int handover_grant(int connection, const struct passed *passed);
+/*
+ * Grants a launcher the page, its two eventfds, the passed sockets, and where it shall write, a
+ * pipe; output_fd -1: where it does anyway. Returns 0, -errno.
+ */
+int handover_grant(int connection, const struct passed *passed, int output_fd);
 
 /* Closes everything and removes the socket. NULL is allowed. */
 void handover_free(struct handover *handover);

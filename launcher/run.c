@@ -12,7 +12,6 @@
 
 #include "cleanup.h"
 #include "conf.h"
-#include "docker.h"
 #include "engine.h"
 #include "failing.h"
 #include "installed.h"
@@ -132,6 +131,14 @@ static int take_passed(struct passed *passed)
         return 0;
 }
 
+/* What is supervised. */
+struct plan {
+        const struct arguments *arguments;
+        const char *conf_path;
+        const char *launcher;
+        const char *handover;
+};
+
 /* --- what to run --------------------------------------------------------------------------- */
 
 /* Hands a string on: the variable no longer owns it. */
@@ -183,18 +190,24 @@ static int complete_command(struct conf *conf, const char *engine)
 }
 
 /* The launcher's directory is mounted into the container, and the socket's below it. */
-static int compose_docker(struct words *words, struct conf *conf, const char *vhost,
-                          const char *handover, const char *launcher)
+static int compose_docker(struct words *words, struct words *result_words, const struct plan *plan)
 {
-        _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover);
-        int status;
+        _cleanup_free_ char *launcher = strdup(plan->launcher), *handover = strdup(plan->handover);
+        const char *libdir, *vhost = plan->arguments->vhost;
 
-        if (!libdir || !rundir)
+        if (!launcher || !handover)
                 return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
-        status = complete_command(conf, "docker");
-        if (status == 0)
-                docker_run_words(words, conf, vhost, dirname(libdir), dirname(rundir));
-        return status;
+        libdir = dirname(launcher);
+        words_addf(words, "%s/fpm-docker", libdir);
+        words_add(words, "start");
+        words_add(words, vhost);
+        words_add(words, plan->conf_path);
+        words_add(words, libdir);
+        words_add(words, dirname(handover));
+        words_addf(result_words, "%s/fpm-docker", libdir);
+        words_add(result_words, "wait");
+        words_add(result_words, vhost);
+        return 0;
 }
 
 static int compose_podman(struct words *words, struct conf *conf, const char *vhost,
@@ -239,17 +252,12 @@ static int compose_native(struct words *words, const struct conf *conf, const ch
 
 /* --- what is supervised: a conf's server, and a command of one's own ----------------------- */
 
-struct plan {
-        const struct arguments *arguments;
-        const char *conf_path;
-        const char *launcher;
-        const char *handover;
-};
-
-static int compose_given(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
+static int compose_given(struct words *command, struct words *result_command,
+                         uint64_t *ret_retry_limit_usec, void *userdata)
 {
         const struct plan *plan = userdata;
 
+        (void)result_command;
         for (char *const *word = plan->arguments->command; *word; word++)
                 words_add(command, *word);
         *ret_retry_limit_usec = plan->arguments->retry_limit_usec;
@@ -257,7 +265,8 @@ static int compose_given(struct words *command, uint64_t *ret_retry_limit_usec, 
 }
 
 /* Reads the conf each time: it may be what is repaired. */
-static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
+static int compose_conf(struct words *command, struct words *result_command,
+                        uint64_t *ret_retry_limit_usec, void *userdata)
 {
         const struct plan *plan = userdata;
         _cleanup_(conf_done) struct conf conf = {0};
@@ -271,8 +280,7 @@ static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, v
                 *ret_retry_limit_usec = conf.retry_limit_usec;
         switch (conf.engine) {
         case CONF_DOCKER:
-                return compose_docker(command, &conf, plan->arguments->vhost, plan->handover,
-                                      plan->launcher);
+                return compose_docker(command, result_command, plan);
         case CONF_PODMAN:
                 return compose_podman(command, &conf, plan->arguments->vhost, plan->handover,
                                       plan->launcher);

@@ -37,6 +37,7 @@
 /* One try to have a server that takes requests, and all that comes of it. */
 struct attempt {
         struct words command;
+        struct words result_command; /* empty: command stays until the container has ended */
         struct client *client;       /* NULL: it has not come that far, or is over */
         struct container *container; /* NULL: none lives */
         uint64_t retry_limit_usec;
@@ -69,9 +70,12 @@ struct supervisor {
         int exit_status;
 };
 
+/* For messages. */
 static const char *engine(const struct supervisor *supervisor)
 {
-        return supervisor->attempt.command.list[0]; /* for messages */
+        const struct attempt *attempt = &supervisor->attempt;
+
+        return attempt->result_command.n > 0 ? "docker" : attempt->command.list[0];
 }
 
 static bool attempt_runs(const struct attempt *attempt)
@@ -106,6 +110,11 @@ static int explain_refusal(const struct supervisor *supervisor, int status)
                 return log_fail(STATUS_IMAGE, "the image is missing: %s", reason);
         case DOCKER_NAME_IN_USE:
                 return log_fail(STATUS_IMAGE, "the container's name stays in use: %s", reason);
+        case DOCKER_NO_COMMAND:
+                return log_fail(STATUS_CONF,
+                                "image %s has neither ENTRYPOINT nor CMD: say Command= in the "
+                                "vhost's conf",
+                                reason);
         case DOCKER_REFUSED:
                 break;
         }
@@ -286,7 +295,7 @@ static void on_container_dead(struct supervisor *supervisor)
         attempt->was_killed = container_was_killed(attempt->container);
         container_free(attempt->container);
         attempt->container = NULL;
-        if (!client_is_running(attempt->client)) {
+        if (!client_collect(attempt->client)) {
                 finish(supervisor);
                 return;
         }
@@ -344,9 +353,11 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
         if (!attempt_runs(attempt))
                 return "no container is being started";
         r = container_new(&attempt->container, supervisor->event, supervisor->plan->passed,
-                          connection, launcher, on_container_event, supervisor);
+                          client_output(attempt->client), connection, launcher, on_container_event,
+                          supervisor);
         if (r < 0)
                 return strerror(-r);
+        client_let_go(attempt->client);
         attempt->served = true;
         attempt->idle = false;
         say_status(supervisor, "Waiting for the server to take requests");
@@ -360,6 +371,7 @@ static void attempt_done(struct attempt *attempt)
         container_free(attempt->container);
         client_free(attempt->client);
         words_done(&attempt->command);
+        words_done(&attempt->result_command);
         *attempt = (struct attempt){0};
 }
 
@@ -386,6 +398,7 @@ static bool ask_again(struct supervisor *supervisor)
                 return client_start(attempt->client) >= 0;
         case DOCKER_REFUSED:
         case DOCKER_NO_IMAGE:
+        case DOCKER_NO_COMMAND:
                 break;
         }
         return false;
@@ -418,20 +431,20 @@ static int start_attempt(struct supervisor *supervisor)
         struct attempt *attempt = &supervisor->attempt;
         int status, r;
 
-        status = plan->compose(&attempt->command, &attempt->retry_limit_usec, plan->userdata);
+        status = plan->compose(&attempt->command, &attempt->result_command,
+                               &attempt->retry_limit_usec, plan->userdata);
         if (status != 0)
                 return status;
-        if (words_result(&attempt->command) < 0)
-                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s",
-                                strerror(-words_result(&attempt->command)));
+        if (words_result(&attempt->command) < 0 || words_result(&attempt->result_command) < 0)
+                return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
         if (!supervisor->handover)
                 status = handover_new(&supervisor->handover, supervisor->event, plan->handover_path,
                                       plan->launcher, on_knock, supervisor);
         if (status != 0)
                 return status;
         handover_spare_words(supervisor->handover, failing_is(supervisor->failing));
-        r = client_new(&attempt->client, supervisor->event, attempt->command.list, on_client_ended,
-                       supervisor);
+        r = client_new(&attempt->client, supervisor->event, attempt->command.list,
+                       attempt->result_command.list, on_client_ended, supervisor);
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot start the container: %s", strerror(-r));
         if (failing_is(supervisor->failing))

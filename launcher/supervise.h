@@ -17,11 +17,12 @@ struct supervision {
         const char *launcher;        /* path of fpm-launcher */
         const char *stem;            /* see maintenance.h; NULL: this vhost is never in that */
         /*
-         * Says for each attempt anew what starts the container, and the longest time until the
-         * next attempt if it fails, 0: there is none. Returns 0, or an exit status after having
-         * printed what is wrong.
+         * Says for each attempt anew what starts the container, what waits for its result if that
+         * is another command (client.h), and the longest time until the next attempt if it fails,
+         * 0: there is none. Returns 0, or an exit status after having printed what is wrong.
          */
-        int (*compose)(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata);
+        int (*compose)(struct words *command, struct words *result_command,
+                       uint64_t *ret_retry_limit_usec, void *userdata);
         void *userdata;
 };
 

@@ -14,6 +14,7 @@ quadlet      := fpm-waker-podman@my-site.example.com.container
 define installed
 755    $(BUILD)/fpm-waker                       bin/fpm-waker
 755    $(BUILD)/fpm-launcher                    lib/fpm-waker/fpm-launcher
+755    $(BUILD)/fpm-docker                      lib/fpm-waker/fpm-docker
 644    $(BUILD)/libfpm-waker.so                 lib/fpm-waker/libfpm-waker.so
 dir    755                                      lib/fpm-waker/run
 link   ../lib/fpm-waker/fpm-launcher            bin/fpm-launcher

@@ -53,7 +53,7 @@ who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents(
   sleeps_and_wakes /var/www/html/who.php "user 33"
   remove_vhosts shape
   docker_vhost shape php Command='docker-php-entrypoint php-fpm' StopAfterSec=1s \
-    EngineOption=--init
+    Init=yes
   echo "$who" >/srv/www/shape/who.php
   sleeps_and_wakes /var/www/html/who.php "user 33, pid 1 is docker-init"
 }
@@ -61,7 +61,7 @@ who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents(
 @test "wordpress:fpm installs into its empty volume" {
   # What fpm-waker.conf(5) says for an image that installs its files as root.
   docker_vhost shape wordpress Command='docker-entrypoint.sh php-fpm' StopAfterSec=1s \
-    EngineOption=--cap-add=CHOWN EngineOption=--cap-add=DAC_OVERRIDE EngineOption=--cap-add=FOWNER
+    Capability=CHOWN Capability=DAC_OVERRIDE Capability=FOWNER
   is "$(ls /srv/www/shape)" ''
   sleeps_and_wakes /var/www/html/index.php 'WordPress 6.0, running in /var/www/html'
   is "$(stat -c %U /srv/www/shape /srv/www/shape/index.php | sort -u)" www-data

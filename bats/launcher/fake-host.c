@@ -121,6 +121,21 @@ static void send_answer(int connection, const struct answer *answer)
         say("granted");
 }
 
+/* Prints what is written, line by line, until nobody can write any more. */
+static void hear_output(int fd)
+{
+        FILE *file = fdopen(fd, "r");
+        char line[256];
+
+        check(file != NULL, "fdopen");
+        while (fgets(line, sizeof(line), file)) {
+                line[strcspn(line, "\n")] = '\0';
+                (void)printf("output: %s\n", line);
+                (void)fflush(stdout);
+        }
+        (void)fclose(file);
+}
+
 static void answer(const char *mode, int connection, int listener)
 {
         struct answer answer = {
@@ -128,8 +143,9 @@ static void answer(const char *mode, int connection, int listener)
             .length = sizeof(answer.grant),
             .n_fds = 4,
         };
-        int pair[2];
+        int pair[2], output[2];
 
+        check(pipe2(output, O_CLOEXEC) == 0, "pipe2");
         check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
         if (strcmp(mode, "connected-socket") == 0)
                 listener = pair[0];
@@ -163,7 +179,19 @@ static void answer(const char *mode, int connection, int listener)
                 answer.grant.n_sockets = 0;
         else if (strcmp(mode, "a-million-granted") == 0)
                 answer.grant.n_sockets = 1000000;
+        else if (strcmp(mode, "output") == 0 || strcmp(mode, "no-pipe") == 0) {
+                answer.grant.n_outputs = 1;
+                answer.fds[answer.n_fds++] = mode[0] == 'o' ? output[1] : pair[1];
+        } else if (strcmp(mode, "two-outputs") == 0) {
+                answer.grant.n_outputs = 2;
+                answer.fds[answer.n_fds++] = output[1];
+                answer.fds[answer.n_fds++] = output[1];
+        } else if (strcmp(mode, "missing-output") == 0)
+                answer.grant.n_outputs = 1;
         send_answer(connection, &answer);
+        (void)close(output[1]);
+        if (strcmp(mode, "output") == 0)
+                hear_output(output[0]);
         if (strcmp(mode, "chatty") == 0)
                 check(send(connection, "!", 1, MSG_NOSIGNAL) == 1, "send");
 }

@@ -81,7 +81,7 @@ deaf_is_full() {
 @test "garbage, half a message, too long a one, a lie about the number" {
   local mode
   for mode in garbage half long no-descriptors a-descriptor-too-few a-descriptor-too-many \
-    nothing-granted a-million-granted; do
+    nothing-granted a-million-granted two-outputs missing-output; do
     bad "$mode" "bad message on the hand-over socket: $handover: is that fpm-waker?"
   done
   bad empty "refused on the hand-over socket: $handover: fpm-waker hung up; *"
@@ -89,7 +89,7 @@ deaf_is_full() {
 
 @test "a host of another version" {
   bad other-version "cannot use the hand-over: $handover: fpm-waker speaks version 99, this \
-launcher 2; install both from one release"
+launcher 3; install both from one release"
 }
 
 @test "a page without seals, too small, not a page, one that does not fit the message" {
@@ -167,6 +167,28 @@ socket 104 www same"
 hello
 granted
 gone"
+}
+
+@test "where the host says, the server writes: stdout, stderr, and those of its children" {
+  host output
+  # shellcheck disable=SC2016 # for the inner shell
+  is "$("$launcher" --handover="$handover" -- sh -c 'echo out; echo error >&2; sh -c "echo child"
+    echo by path >/proc/self/fd/2
+    for fd in /proc/$$/fd/*; do
+      [ "$(readlink "$fd")" != "$(readlink "/proc/$$/fd/1")" ] || echo "at ${fd##*/}"
+    done' 2>&1)" ''
+  wait_for has_line "$dir/host.log" gone
+  is "$(<"$dir/host.log")" "listening
+hello
+granted
+output: out
+output: error
+output: child
+output: by path
+output: at 1
+output: at 2
+gone"
+  bad no-pipe "bad output in the hand-over: $handover: it is no pipe"
 }
 
 @test "the launcher leaves no watchdog: that is the host's business" {

@@ -11,7 +11,7 @@ setup_file() {
   mkdir -p /srv/plain /srv/empty
   docker_vhost waked php Command='docker-php-entrypoint php-fpm' StopAfterSec=10min \
     Volume=/srv/empty:/run/php Volume=/srv/pool.conf:/usr/local/etc/php-fpm.d/zzz.conf:ro \
-    EngineOption=--hostname=web
+    Hostname=web
   # A pool whose socket's path exists in one container only. More workers than nginx
   # keeps connections to.
   printf '%s\n' '[www]' 'listen = /run/php/www.sock' 'listen.mode = 0666' 'pm = static' \

@@ -53,7 +53,7 @@ ask() { request "$(vhost_socket "$1")" /var/www/html/index.php --timeout=60; }
   for name in "${vhosts[@]}"; do
     wait_for -t 60 sleeps "$name"
   done
-  is "$(docker ps --all --quiet)" ''
+  is "$(docker ps --quiet)" ''
   is "$(systemctl list-units 'fpm-waker@*.service' --state=failed --no-legend)" ''
   is "$(identities)" "$(cat "$BATS_FILE_TMPDIR/identities")" "a socket has changed"
 }
@@ -76,6 +76,7 @@ ask() { request "$(vhost_socket "$1")" /var/www/html/index.php --timeout=60; }
   for name in "${vhosts[@]}"; do
     wait_for -t 60 sleeps "$name"
   done
-  is "$(docker ps --all --quiet)" ''
-  is "$(pgrep -lx 'php-fpm.*|fpm-waker|fpm-launcher|containerd-shim' || true)" ''
+  is "$(docker ps --quiet)" ''
+  is "$(docker ps --all --quiet | wc -l)" 20 "each has its one container, stopped"
+  is "$(pgrep -lx 'php-fpm.*|fpm-waker|fpm-docker|fpm-launcher|containerd-shim.*' || true)" ''
 }
