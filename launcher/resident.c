@@ -362,10 +362,13 @@ static void judge(struct resident *resident)
 {
         const bool was_ready = atomic_load(&resident->passed->gate.page->first_ready_usec) != 0;
         const bool told = resident->stopping || resident->watched.told_to_stop;
+        const bool is_supervised = resident->passed->handover_fd >= 0;
         const int wait_status = resident->wait_status;
         char text[64];
 
-        if (told || (was_ready && wait_status == 0)) {
+        /* fpm-waker may have told it. */
+        if (told || (was_ready && (wait_status == 0 ||
+                                   (is_supervised && is_by_stop_signal(resident, wait_status))))) {
                 resident->delay_usec = 0;
                 if (wait_status != 0 && !is_by_stop_signal(resident, wait_status))
                         log_line("the server %s when it was told to stop",
@@ -373,6 +376,8 @@ static void judge(struct resident *resident)
                 return;
         }
         delay_next(resident, was_ready);
+        if (is_supervised)
+                return;
         log_line("the server %s%s; the next start is in %u s at the earliest",
                  describe(wait_status, text), was_ready ? "" : " before it was ready",
                  (unsigned int)(resident->delay_usec / USEC_PER_SEC));
@@ -386,6 +391,7 @@ static int serve(struct resident *resident)
         r = start_server(resident);
         if (r < 0) {
                 errno = -r;
+                resident->wait_status = W_EXITCODE(STATUS_SYSTEM, 0);
                 delay_next(resident, false);
                 log_line("cannot start the server: %m; the next start is in %u s at the earliest",
                          (unsigned int)(resident->delay_usec / USEC_PER_SEC));
@@ -421,6 +427,14 @@ static void back_off(struct resident *resident)
         forget_server_signals(resident); /* those of before the failure */
         while (!resident->stopping && !is_wanted_now(resident) && gate_now_usec() < end_usec)
                 wait_for_events(resident, end_usec);
+}
+
+/* With a hand-over it is fpm-waker that tries again, and answers requests meanwhile. */
+static int end_with_server(struct resident *resident)
+{
+        resident->stopping = true;
+        return WIFSIGNALED(resident->wait_status) ? 128 + WTERMSIG(resident->wait_status)
+                                                  : WEXITSTATUS(resident->wait_status);
 }
 
 /* --- all of it ----------------------------------------------------------------------------- */
@@ -505,7 +519,9 @@ int resident_live(const struct passed *passed, const struct server *server,
                 r = sleep_until_woken(&resident);
                 if (r == 0 && !resident.stopping)
                         r = serve(&resident);
-                if (r == 0 && resident.delay_usec > 0)
+                if (r == 0 && resident.delay_usec > 0 && passed->handover_fd >= 0)
+                        r = end_with_server(&resident);
+                else if (r == 0 && resident.delay_usec > 0)
                         back_off(&resident);
         }
         if (r == 0)

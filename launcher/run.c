@@ -255,18 +255,21 @@ struct plan {
         const char *handover;
 };
 
-static int compose_given(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
+static int compose_given(struct words *command, uint64_t *ret_retry_limit_usec,
+                         struct tier_spans *ret_spans, void *userdata)
 {
         const struct plan *plan = userdata;
 
         for (char *const *word = plan->arguments->command; *word; word++)
                 words_add(command, *word);
         *ret_retry_limit_usec = plan->arguments->retry_limit_usec;
+        *ret_spans = TIER_SPANS_NONE;
         return 0;
 }
 
 /* Reads the conf each time: it may be what is repaired. */
-static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata)
+static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec,
+                        struct tier_spans *ret_spans, void *userdata)
 {
         const struct plan *plan = userdata;
         _cleanup_(conf_done) struct conf conf = {0};
@@ -278,6 +281,7 @@ static int compose_conf(struct words *command, uint64_t *ret_retry_limit_usec, v
                 return status;
         if (!plan->arguments->has_retry_limit)
                 *ret_retry_limit_usec = conf.retry_limit_usec;
+        *ret_spans = conf.spans;
         switch (conf.engine) {
         case CONF_DOCKER:
                 return compose_docker(command, &conf, plan->arguments->vhost, plan->handover,

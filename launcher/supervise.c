@@ -4,13 +4,17 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
+#include <time.h>
 
 #include "client.h"
 #include "container.h"
 #include "failing.h"
+#include "frozen.h"
 #include "handover-serve.h"
 #include "log.h"
 #include "maintenance.h"
@@ -40,6 +44,7 @@ struct attempt {
         struct client *client;       /* NULL: it has not come that far, or is over */
         struct container *container; /* NULL: none lives */
         uint64_t retry_limit_usec;
+        struct tier_spans spans;
         uint64_t ready_usec; /* CLOCK_MONOTONIC when the server took requests, 0: it never has */
         bool repeated;       /* the engine was asked twice */
         bool served;         /* a launcher has got the sockets */
@@ -57,6 +62,7 @@ struct supervisor {
         struct failing *failing;
         struct maintenance *maintenance;
         struct attempt attempt;
+        char *note;                /* see frozen.h */
         sd_event_source *patience; /* with an attempt that shall end */
         sd_event_source *asks;     /* somebody still does, in maintenance */
 
@@ -304,6 +310,19 @@ static void on_container_ready(struct supervisor *supervisor)
                 (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
 }
 
+/* The container rests: says so, and since when. */
+static void say_rest(const struct supervisor *supervisor, const char *rest)
+{
+        const time_t now = time(NULL);
+        char since[64];
+        struct tm tm;
+
+        if (supervisor->stopping || supervisor->attempt.idle || !localtime_r(&now, &tm) ||
+            strftime(since, sizeof(since), "%a %F %T %Z", &tm) == 0)
+                return;
+        (void)sd_notifyf(0, "READY=1\nSTATUS=%s since %s", rest, since);
+}
+
 static void on_container_event(enum container_event what, void *userdata)
 {
         struct supervisor *supervisor = userdata;
@@ -316,6 +335,16 @@ static void on_container_event(enum container_event what, void *userdata)
                 supervisor->reload_usec = gate_now_usec();
                 (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading",
                                  supervisor->reload_usec);
+                break;
+        case CONTAINER_FROZEN:
+                say_rest(supervisor, "Frozen");
+                break;
+        case CONTAINER_THAWED:
+                say_status(supervisor, "Serving requests");
+                break;
+        case CONTAINER_LIGHT:
+                client_release(supervisor->attempt.client);
+                say_rest(supervisor, "Light");
                 break;
         case CONTAINER_IDLE:
                 supervisor->attempt.idle = true;
@@ -335,6 +364,7 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
 {
         struct supervisor *supervisor = userdata;
         struct attempt *attempt = &supervisor->attempt;
+        const struct container_rest rest = {.spans = attempt->spans, .note = supervisor->note};
         int r;
 
         if (attempt->container)
@@ -344,12 +374,15 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
         if (!attempt_runs(attempt))
                 return "no container is being started";
         r = container_new(&attempt->container, supervisor->event, supervisor->plan->passed,
-                          connection, launcher, on_container_event, supervisor);
+                          connection, launcher, &rest, on_container_event, supervisor);
         if (r < 0)
                 return strerror(-r);
         attempt->served = true;
         attempt->idle = false;
-        say_status(supervisor, "Waiting for the server to take requests");
+        if (container_tier(attempt->container, NULL) == TIER_LIGHT)
+                on_container_event(CONTAINER_LIGHT, supervisor);
+        else
+                say_status(supervisor, "Waiting for the server to take requests");
         return NULL;
 }
 
@@ -418,7 +451,8 @@ static int start_attempt(struct supervisor *supervisor)
         struct attempt *attempt = &supervisor->attempt;
         int status, r;
 
-        status = plan->compose(&attempt->command, &attempt->retry_limit_usec, plan->userdata);
+        status = plan->compose(&attempt->command, &attempt->retry_limit_usec, &attempt->spans,
+                               plan->userdata);
         if (status != 0)
                 return status;
         if (words_result(&attempt->command) < 0)
@@ -603,11 +637,27 @@ static int watch_signals(struct supervisor *supervisor)
 
 /* --- all of it ----------------------------------------------------------------------------- */
 
+/* The note lies beside the socket of the hand-over. */
+static int find_note(struct supervisor *supervisor)
+{
+        const char *path = supervisor->plan->handover_path;
+
+        if (asprintf(&supervisor->note, "%.*s/frozen", (int)(strrchr(path, '/') - path), path) <
+            0) {
+                supervisor->note = NULL;
+                return -ENOMEM;
+        }
+        frozen_recover(supervisor->note);
+        return 0;
+}
+
 static int set_up(struct supervisor *supervisor)
 {
         int r;
 
-        r = watch_signals(supervisor);
+        r = find_note(supervisor);
+        if (r >= 0)
+                r = watch_signals(supervisor);
         if (r >= 0)
                 r = responder_new(&supervisor->responder, supervisor->event,
                                   supervisor->plan->passed, on_answered, supervisor);
@@ -647,5 +697,6 @@ int supervise(const struct supervision *supervision)
         (void)sd_event_source_disable_unref(supervisor.patience);
         (void)sd_event_source_disable_unref(supervisor.asks);
         (void)sd_event_unref(supervisor.event);
+        free(supervisor.note);
         return status;
 }

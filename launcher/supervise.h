@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "sockets.h"
+#include "tier.h"
 #include "words.h"
 
 struct supervision {
@@ -17,11 +18,12 @@ struct supervision {
         const char *launcher;        /* path of fpm-launcher */
         const char *stem;            /* see maintenance.h; NULL: this vhost is never in that */
         /*
-         * Says for each attempt anew what starts the container, and the longest time until the
-         * next attempt if it fails, 0: there is none. Returns 0, or an exit status after having
-         * printed what is wrong.
+         * Says for each attempt anew what starts the container, the longest time until the next
+         * attempt if it fails, 0: there is none, and when it rests; see container_rest. Returns 0,
+         * or an exit status after having printed what is wrong.
          */
-        int (*compose)(struct words *command, uint64_t *ret_retry_limit_usec, void *userdata);
+        int (*compose)(struct words *command, uint64_t *ret_retry_limit_usec,
+                       struct tier_spans *ret_spans, void *userdata);
         void *userdata;
 };
 
