@@ -7,6 +7,8 @@
 #                         suffix), $socket, $www (as this machine sees the site) and $site (as the
 #                         server does)
 #   freezer               prints the path of the cgroup that is frozen
+#   processes             prints the pids of launcher and server
+#   php_fpm_conf          prints the path of a configuration that php-fpm reads at its start
 #   leftovers             prints what is left of the vhost: nothing, while it sleeps
 #
 # Spans are short, but what comes after a moment is always waited for.
@@ -69,7 +71,7 @@ all_the_way_down() {
     [ "$(took_ms "$began")" -ge 400 ] || fail "frozen after $(took_ms "$began") ms"
     wait_for is_light
     [ "$(took_ms "$began")" -ge 1400 ] || fail "light after $(took_ms "$began") ms"
-    has_only_a_launcher || fail "what is in the light tier: $(cat "$(freezer)/cgroup.procs")"
+    has_only_a_launcher || fail "it is light with processes $(processes)"
     wait_for is_stopped
     [ "$(took_ms "$began")" -ge 2900 ] || fail "stopped after $(took_ms "$began") ms"
     is "$(systemctl show -P Result "$unit.service")" success
@@ -83,7 +85,7 @@ has_only_a_launcher() {
   while read -r pid; do
     [ "$(readlink "/proc/$pid/exe")" = /usr/lib/fpm-waker/fpm-launcher ] ||
       [ "$(cat "/proc/$pid/comm")" = fpm-launcher ] || return
-  done <"$(freezer)/cgroup.procs"
+  done < <(processes)
 }
 
 # A wake in the light tier: another server, in the same container.
@@ -224,6 +226,19 @@ thawed_by_somebody() {
   wait_for is_frozen
   [ "$(took_ms "$since")" -ge 3000 ] || fail "frozen again after $(took_ms "$since") ms"
 }
+
+# A wake that fails in the light tier: its reason is in the journal, and requests get their answer.
+failing_wake() {
+  tiers_vhost FreezeAfterSec=infinity LightAfterSec=300ms "StopAfterSec=$far" RetryLimit=200ms
+  down_to light
+  echo nonsense >>"$(php_fpm_conf)"
+  wait_for is_unavailable
+  logged 'the server ended with status 78' || fail 'the reason is not in the journal'
+  sed -i /nonsense/d "$(php_fpm_conf)"
+  wait_for is_up_again
+}
+
+is_unavailable() { hello | grep -q 'Status: 503'; }
 
 # Requests, a POST each, at the moment of the freeze.
 posts_at_the_freeze() {

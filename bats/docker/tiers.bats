@@ -21,7 +21,9 @@ teardown() {
 
 tiers_vhost() {
   vhost=tiers.example
-  docker_vhost "$vhost" php 'Command=docker-php-entrypoint php-fpm' "$@"
+  : >"$dir/zzz.conf"
+  docker_vhost "$vhost" php 'Command=docker-php-entrypoint php-fpm' \
+    "Volume=$dir/zzz.conf:/usr/local/etc/php-fpm.d/zzz.conf" "$@"
   unit=fpm-waker@$vhost
   socket=$(vhost_socket "$vhost")
   www=/srv/www/$vhost
@@ -33,6 +35,8 @@ container=fpm-waker-tiers.example
 freezer() {
   echo "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(docker inspect -f '{{.State.Pid}}' "$container")/cgroup")"
 }
+processes() { cat "$(freezer)/cgroup.procs"; }
+php_fpm_conf() { echo "$dir/zzz.conf"; }
 leftovers() {
   docker ps -a --format '{{.Names}} {{.Status}}'
   ls "/run/fpm-waker-handover/$vhost"
@@ -52,6 +56,7 @@ leftovers() {
 @test "a kept-alive connection does not keep it hot" { kept_connection; }
 @test "a long silent request does" { long_request; }
 @test "somebody else thaws it: a whole span is left" { thawed_by_somebody; }
+@test "a wake that fails: 503 with the reason in the journal, until it is repaired" { failing_wake; }
 @test "POSTs at the moment of the freeze: none is lost" { posts_at_the_freeze; }
 @test "the first byte after a thaw, 200 times" { thaw_latency; }
 
