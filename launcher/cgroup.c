@@ -39,13 +39,8 @@ static const char *next_line(const char *line)
         return *line ? line + 1 : line;
 }
 
-/*
- * Makes the path of a file of the cgroup in one hierarchy, which a line like
- * "9:name=systemd:/system.slice/a.service" names; version 2 has no name: "0::/system.slice/...".
- * directory: where below root it is mounted.
- */
-static int file_of(const char *root, const char *cgroup, const char *hierarchy,
-                   const char *directory, const char *file, char ret[PATH_MAX])
+int cgroup_file(const char *root, const char *cgroup, const char *hierarchy, const char *directory,
+                const char *file, char ret[PATH_MAX])
 {
         const size_t length = strlen(hierarchy);
 
@@ -133,10 +128,10 @@ ssize_t cgroup_processes(const char *root, const char *cgroup, pid_t member, pid
         int r;
 
         /* Version 2 last: beside version 1, systemd and the engines keep what is theirs there. */
-        r = file_of(root, cgroup, "name=systemd", "/systemd", "cgroup.procs", path);
+        r = cgroup_file(root, cgroup, "name=systemd", "/systemd", "cgroup.procs", path);
         if (r == 0)
                 r = read_list(path, member, &pids);
-        if (r < 0 && file_of(root, cgroup, "", "", "cgroup.procs", path) == 0)
+        if (r < 0 && cgroup_file(root, cgroup, "", "", "cgroup.procs", path) == 0)
                 r = read_list(path, member, &pids);
         if (r < 0)
                 r = search_processes(cgroup, member, &pids);
@@ -155,12 +150,12 @@ int cgroup_open_freezer(const char *root, const char *cgroup)
         char path[PATH_MAX];
         int fd = -1, r;
 
-        r = file_of(root, cgroup, "freezer", "/freezer", "freezer.state", path);
+        r = cgroup_file(root, cgroup, "freezer", "/freezer", "freezer.state", path);
         if (r == 0)
                 fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd >= 0)
                 return fd;
-        r = file_of(root, cgroup, "", "", "cgroup.events", path);
+        r = cgroup_file(root, cgroup, "", "", "cgroup.events", path);
         if (r < 0)
                 return r;
         fd = open(path, O_RDONLY | O_CLOEXEC);

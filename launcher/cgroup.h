@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -15,6 +16,15 @@
 
 /* Reads /proc/PID/cgroup whole; to be freed. NULL if that is not possible. */
 char *cgroup_of(pid_t pid);
+
+/*
+ * Makes the path of a file of the cgroup in one hierarchy, which a line like
+ * "9:name=systemd:/system.slice/a.service" names; version 2 has no name: "0::/system.slice/...".
+ * directory: where below root it is mounted. Returns 0, -ENOENT for a hierarchy that is not there,
+ * -ENAMETOOLONG.
+ */
+int cgroup_file(const char *root, const char *cgroup, const char *hierarchy, const char *directory,
+                const char *file, char ret[PATH_MAX]);
 
 /*
  * Lists the processes of a cgroup, one of which is member. Those in cgroups below it do not count.

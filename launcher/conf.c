@@ -159,21 +159,36 @@ static const char *set_memory(struct conf *conf, const char *value)
         return set_text(&conf->memory, value);
 }
 
-static const char *set_span(char **text, uint64_t *ret_usec, const char *value)
+static const char *set_usec(uint64_t *ret_usec, const char *value)
 {
         int r;
 
         r = span_parse(value, ret_usec);
         if (r < 0)
                 return r == -ERANGE ? "is too long" : "is not a time span (90s, 5min, infinity)";
-        return set_text(text, value);
+        return NULL;
+}
+
+static const char *set_span(char **text, uint64_t *ret_usec, const char *value)
+{
+        const char *wrong = set_usec(ret_usec, value);
+
+        return wrong ? wrong : set_text(text, value);
+}
+
+static const char *set_freeze_after(struct conf *conf, const char *value)
+{
+        return set_usec(&conf->spans.usec[TIER_FROZEN], value);
+}
+
+static const char *set_light_after(struct conf *conf, const char *value)
+{
+        return set_usec(&conf->spans.usec[TIER_LIGHT], value);
 }
 
 static const char *set_stop_after(struct conf *conf, const char *value)
 {
-        uint64_t usec;
-
-        return set_span(&conf->stop_after, &usec, value);
+        return set_span(&conf->stop_after, &conf->spans.usec[TIER_STOPPED], value);
 }
 
 static const char *set_drain_limit(struct conf *conf, const char *value)
@@ -190,10 +205,7 @@ static const char *set_background_limit(struct conf *conf, const char *value)
 
 static const char *set_retry_limit(struct conf *conf, const char *value)
 {
-        int r;
-
-        r = span_parse(value, &conf->retry_limit_usec);
-        return r < 0 ? "is not a time span (90s, 5min, infinity)" : NULL;
+        return set_usec(&conf->retry_limit_usec, value);
 }
 
 static const char *add_engine_option(struct conf *conf, const char *value)
@@ -214,6 +226,8 @@ enum {
         KEY_NETWORK,
         KEY_READ_ONLY,
         KEY_MEMORY,
+        KEY_FREEZE_AFTER,
+        KEY_LIGHT_AFTER,
         KEY_STOP_AFTER,
         KEY_DRAIN_LIMIT,
         KEY_BACKGROUND_LIMIT,
@@ -252,6 +266,8 @@ static const struct key {
                     .set = set_memory,
                     .container_only = true,
                     .image_only = true},
+    [KEY_FREEZE_AFTER] = {.name = "FreezeAfterSec", .set = set_freeze_after},
+    [KEY_LIGHT_AFTER] = {.name = "LightAfterSec", .set = set_light_after},
     [KEY_STOP_AFTER] = {.name = "StopAfterSec", .set = set_stop_after},
     [KEY_DRAIN_LIMIT] = {.name = "DrainLimit", .set = set_drain_limit},
     [KEY_BACKGROUND_LIMIT] = {.name = "BackgroundLimit", .set = set_background_limit},
@@ -407,11 +423,11 @@ int conf_read(struct conf *conf, const char *path)
 
         *conf = (struct conf){
             .read_only = true,
-            .stop_after = strdup(DEFAULT_STOP_AFTER),
+            .spans = TIER_SPANS_NONE,
             .drain_limit_usec = DEFAULT_DRAIN_LIMIT_USEC,
             .retry_limit_usec = FAILING_RETRY_LIMIT_USEC,
         };
-        if (!conf->stop_after || add_word(&conf->command, DEFAULT_COMMAND))
+        if (set_stop_after(conf, DEFAULT_STOP_AFTER) || add_word(&conf->command, DEFAULT_COMMAND))
                 return log_fail(STATUS_SYSTEM, "%s: %s", path, no_memory);
         file = fopen(path, "re");
         if (!file)
@@ -422,7 +438,10 @@ int conf_read(struct conf *conf, const char *path)
 
 void conf_launcher_words(struct words *words, const struct conf *conf)
 {
-        words_addf(words, "--exit-idle-time=%s", conf->stop_after);
+        if (tier_has_light(&conf->spans)) /* fpm-waker stops the server, and the launcher */
+                words_add(words, "--resident");
+        else
+                words_addf(words, "--exit-idle-time=%s", conf->stop_after);
         if (conf->drain_limit)
                 words_addf(words, "--drain-limit=%s", conf->drain_limit);
         if (conf->background_limit)

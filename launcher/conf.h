@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tier.h"
 #include "words.h"
 
 enum conf_engine {
@@ -30,8 +31,9 @@ struct conf {
         char *hostname;              /* NULL: the engine's choice */
         char *memory;                /* NULL: no limit */
         bool read_only;
-        bool init;         /* a tiny init before the launcher */
-        char *stop_after;  /* a span, as written */
+        bool init; /* a tiny init before the launcher */
+        struct tier_spans spans;
+        char *stop_after;  /* the last of them, as written */
         char *drain_limit; /* a span, as written; NULL: fpm-launcher's own default */
         uint64_t drain_limit_usec;
         char *background_limit; /* a span, as written; NULL: fpm-launcher's own default */

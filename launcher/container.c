@@ -12,6 +12,8 @@
 #include "background.h"
 #include "cgroup.h"
 #include "cleanup.h"
+#include "freezer.h"
+#include "frozen.h"
 #include "handover-serve.h"
 #include "log.h"
 #include "watchdog.h"
@@ -20,6 +22,9 @@
 
 /* What `docker stop` gives a container by default: for one in which no server has started. */
 #define PATIENCE_USEC (10 * USEC_PER_SEC)
+
+/* When to look again at a resident launcher that is to end, or starts its server just now. */
+#define LOOK_AGAIN_USEC USEC_PER_SEC
 
 struct container {
         sd_event *event;
@@ -35,12 +40,22 @@ struct container {
         struct peer master;   /* pidfd -1: not known yet */
         int freezer;          /* of their cgroup, see cgroup.h; -1: unknown */
 
+        struct container_rest rest;
+        enum tier tier, next;
+        uint64_t tier_usec;    /* since when, CLOCK_MONOTONIC */
+        uint64_t idle_usec;    /* the last request's end, unless the tier is TIER_HOT */
+        char *freezer_path;    /* see freezer.h; NULL: it cannot be frozen */
+        struct frozen *frozen; /* with TIER_FROZEN */
+        bool thawing;          /* by us: it is no news */
+
         sd_event_source *says;
         sd_event_source *dies;
-        sd_event_source *looks; /* at the page, when the watchdog wants to */
+        sd_event_source *master_dies; /* only of a resident launcher's */
+        sd_event_source *looks;       /* at the page, when the watchdog wants to */
         sd_event_source *thaws;
         sd_event_source *patience;
 
+        bool is_resident; /* the launcher */
         bool ready;
         bool idle;
         bool stopping;
@@ -65,9 +80,8 @@ static const struct peer *server_of(const struct container *container)
         return &container->launcher;
 }
 
-static void send_signal(struct container *container, int signal)
+static void send_signal(const struct peer *to, int signal)
 {
-        const struct peer *to = server_of(container);
         int r;
 
         r = peer_kill(to, signal);
@@ -75,10 +89,72 @@ static void send_signal(struct container *container, int signal)
                 log_line("cannot signal process %d: %s", to->pid, strerror(-r));
 }
 
-static void send_stop(struct container *container)
+static void stop_server(const struct container *container)
 {
-        send_signal(container, is_fd0(container) ? SIGTERM : SIGQUIT);
+        send_signal(server_of(container), is_fd0(container) ? SIGTERM : SIGQUIT);
 }
+
+/* A resident launcher stops its server before it ends, but not the other way round. */
+static void stop_all(const struct container *container)
+{
+        if (container->is_resident)
+                send_signal(&container->launcher, SIGTERM);
+        else
+                stop_server(container);
+}
+
+/* --- tiers --------------------------------------------------------------------------------- */
+
+static void set_tier(struct container *container, enum tier tier)
+{
+        container->tier = tier;
+        container->tier_usec = gate_now_usec();
+        if (tier == TIER_HOT)
+                container->idle_usec = 0;
+        container->next = tier_next(&container->rest.spans, tier, &container->watchdog.idle_usec);
+}
+
+/* When the next tier is due for who takes no request. */
+static uint64_t until_next(const struct container *container)
+{
+        const uint64_t span_usec = container->watchdog.idle_usec;
+
+        return span_usec < GATE_INFINITY - container->idle_usec ? container->idle_usec + span_usec
+                                                                : GATE_INFINITY;
+}
+
+static void look_at(struct container *container, uint64_t usec)
+{
+        int r;
+
+        r = sd_event_source_set_time(container->looks, usec);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(
+                    container->looks, usec == GATE_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_line("cannot look for idleness again: %s", strerror(-r));
+}
+
+static void thaw(struct container *container)
+{
+        frozen_free(container->frozen);
+        container->frozen = NULL;
+        container->thawing = container->freezer >= 0 && cgroup_is_frozen(container->freezer) > 0;
+}
+
+/* A frozen server goes on, with a new idle span: it is asked, or is to hear a signal. */
+static void rouse(struct container *container)
+{
+        if (!container->frozen)
+                return;
+        watchdog_open(&container->watchdog, gate_now_usec());
+        thaw(container);
+        set_tier(container, TIER_HOT);
+        container->happened(CONTAINER_THAWED, container->userdata);
+        look_at(container, 0);
+}
+
+/* --- stop and reload ---------------------------------------------------------------------- */
 
 static int on_patience_over(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -119,7 +195,8 @@ static void set_patience(struct container *container)
 
 void container_stop(struct container *container)
 {
-        send_stop(container);
+        rouse(container);
+        stop_all(container);
         if (container->stopping)
                 return;
         container->stopping = true;
@@ -131,12 +208,15 @@ static void stop_again(struct container *container)
 {
         if (!container->stopping)
                 return;
-        send_stop(container);
+        stop_all(container);
         set_patience(container);
 }
 
 void container_reload(struct container *container)
 {
+        rouse(container);
+        if (container->tier == TIER_LIGHT) /* it reads its configuration when it wakes */
+                return;
         if (!container->ready) {
                 container->reload_wanted = true;
                 return;
@@ -148,28 +228,37 @@ void container_reload(struct container *container)
         }
         container->ready = false;
         container->happened(CONTAINER_RELOADING, container->userdata);
-        send_signal(container, SIGUSR2);
+        send_signal(server_of(container), SIGUSR2);
 }
 
-/* --- frozen by somebody else --------------------------------------------------------------- */
+/* --- the freezer --------------------------------------------------------------------------- */
 
 /* `docker pause` freezes the container, but not us: its idle time stands still, ours does not. */
 static void heed_freezer(struct container *container)
 {
-        if (container->freezer >= 0 && cgroup_is_frozen(container->freezer) > 0)
+        if (!container->thawing && container->freezer >= 0 &&
+            cgroup_is_frozen(container->freezer) > 0)
                 watchdog_was_stopped(&container->watchdog, gate_now_usec());
 }
 
 static int on_freezer_changed(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
         struct container *container = userdata;
+        int is_frozen = cgroup_is_frozen(fd);
 
         (void)events;
         /* It is gone with the container, and would be readable for ever. */
-        if (cgroup_is_frozen(fd) < 0)
+        if (is_frozen < 0)
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        if (container->frozen) {
+                if (is_frozen >= 0 && frozen_is_over(container->frozen))
+                        rouse(container);
+                return 0;
+        }
         /* Frozen, or just thawed, which heed_freezer() would not see. */
-        watchdog_was_stopped(&container->watchdog, gate_now_usec());
+        if (is_frozen > 0 || !container->thawing)
+                watchdog_was_stopped(&container->watchdog, gate_now_usec());
+        container->thawing = false;
         return 0;
 }
 
@@ -192,7 +281,29 @@ static int watch_freezer(struct container *container)
         return r < 0 ? r : 0;
 }
 
-/* --- the watchdog -------------------------------------------------------------------------- */
+/* Finds out how the launcher can be frozen, as long as it is a single process that waits for our
+ * answer: if at all. */
+static void find_freezer(struct container *container)
+{
+        static bool said;
+        uint64_t usec;
+        int r;
+
+        if (tier_next(&container->rest.spans, TIER_HOT, &usec) != TIER_FROZEN)
+                return;
+        r = freezer_separate(CGROUP_ROOT, container->launcher.pid);
+        if (r >= 0)
+                r = freezer_find(CGROUP_ROOT, container->launcher.pid, &container->freezer_path);
+        if (r >= 0)
+                return;
+        container->rest.spans.usec[TIER_FROZEN] = GATE_INFINITY;
+        if (!said)
+                log_line("cannot freeze the server, so it just runs until it is stopped: %s",
+                         r == -EDEADLK ? "it has no cgroup of its own" : strerror(-r));
+        said = true;
+}
+
+/* --- down, tier by tier -------------------------------------------------------------------- */
 
 static bool programs_run(void *userdata)
 {
@@ -201,32 +312,109 @@ static bool programs_run(void *userdata)
                                container->shared.gate.page);
 }
 
-static void look(struct container *container)
+static void on_frozen_event(enum frozen_event what, void *userdata)
+{
+        (void)what;
+        rouse(userdata);
+}
+
+/* Returns when to look again. */
+static uint64_t freeze(struct container *container)
+{
+        const struct frozen_plan plan = {
+            .path = container->freezer_path,
+            .note = container->rest.note,
+            .sockets = container->shared.sockets,
+            .n_sockets = container->shared.n_sockets,
+            .init = peer_is_near(&container->launcher) ? NULL : &container->launcher,
+            .happened = on_frozen_event,
+            .userdata = container,
+        };
+        int r;
+
+        r = frozen_new(&container->frozen, container->event, &plan);
+        if (r < 0) {
+                log_line("cannot freeze the server: %s", strerror(-r));
+                container->rest.spans.usec[TIER_FROZEN] = GATE_INFINITY;
+                set_tier(container, TIER_HOT);
+                return 0;
+        }
+        set_tier(container, TIER_FROZEN);
+        container->happened(CONTAINER_FROZEN, container->userdata);
+        return until_next(container);
+}
+
+/* The gate is closed, and all is quiet. Returns when to look again: after a signal, if it did not
+ * help. */
+static uint64_t go_down(struct container *container, uint64_t again_usec)
+{
+        container->idle_usec = watchdog_idle_since(&container->watchdog);
+        switch (container->next) {
+        case TIER_FROZEN:
+                return freeze(container);
+        case TIER_LIGHT:
+                stop_server(container);
+                break;
+        case TIER_HOT:
+        case TIER_STOPPED:
+        case TIERS:
+                stop_all(container);
+                if (!container->idle)
+                        container->happened(CONTAINER_IDLE, container->userdata);
+                container->idle = true;
+                break;
+        }
+        return again_usec;
+}
+
+static uint64_t look_at_server(struct container *container)
 {
         enum watchdog_verdict verdict;
         uint64_t next_usec;
-        int r;
 
+        /* It is time for the tier behind the frozen one, unless somebody connects just now. */
+        if (container->frozen) {
+                watchdog_close(&container->watchdog, gate_now_usec());
+                thaw(container);
+        }
         heed_freezer(container);
         verdict = watchdog_look(&container->watchdog, gate_now_usec(), &next_usec);
         background_say(&container->background, verdict == WATCHDOG_STOP,
                        container->watchdog.background_limit_usec);
-        if (verdict == WATCHDOG_STOP) {
-                send_stop(container);
-                if (!container->idle)
-                        container->happened(CONTAINER_IDLE, container->userdata);
-                container->idle = true;
-        } else if (container->idle) {
+        if (verdict == WATCHDOG_STOP)
+                return go_down(container, next_usec);
+        if (container->idle) {
                 container->idle = false;
                 container->happened(CONTAINER_BUSY, container->userdata);
         }
-        if (next_usec == GATE_INFINITY)
-                return;
-        r = sd_event_source_set_time(container->looks, next_usec);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(container->looks, SD_EVENT_ONESHOT);
-        if (r < 0)
-                log_line("cannot look for idleness again: %s", strerror(-r));
+        if (container->tier == TIER_FROZEN) {
+                set_tier(container, TIER_HOT);
+                container->happened(CONTAINER_THAWED, container->userdata);
+                return 0;
+        }
+        return next_usec;
+}
+
+/* Nobody is there but the resident launcher: is it time for that to end, too? */
+static uint64_t look_at_launcher(struct container *container)
+{
+        const uint64_t now_usec = gate_now_usec(), next_usec = until_next(container);
+
+        if (next_usec > now_usec)
+                return next_usec;
+        if (container->master.pidfd < 0 && !watchdog_is_asked(&container->watchdog)) {
+                stop_all(container);
+                if (!container->idle)
+                        container->happened(CONTAINER_IDLE, container->userdata);
+                container->idle = true;
+        }
+        return now_usec + LOOK_AGAIN_USEC;
+}
+
+static void look(struct container *container)
+{
+        look_at(container, container->tier == TIER_LIGHT ? look_at_launcher(container)
+                                                         : look_at_server(container));
 }
 
 static int on_time_to_look(sd_event_source *source, uint64_t usec, void *userdata)
@@ -239,6 +427,44 @@ static int on_time_to_look(sd_event_source *source, uint64_t usec, void *userdat
 
 /* --- what the server says ------------------------------------------------------------------ */
 
+static void forget_master(struct container *container)
+{
+        container->master_dies = sd_event_source_disable_unref(container->master_dies);
+        (void)close(container->master.pidfd);
+        container->master.pidfd = -1;
+}
+
+/* Without its server, a resident launcher waits for connections by itself. */
+static int on_master_dies(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        struct container *container = userdata;
+
+        (void)source;
+        (void)fd;
+        (void)events;
+        forget_master(container);
+        container->ready = false;
+        /* The launcher has opened the gate, and has forgotten all in the page. */
+        watchdog_open(&container->watchdog, gate_now_usec());
+        if (container->idle_usec == 0)
+                container->idle_usec = gate_now_usec();
+        set_tier(container, TIER_LIGHT);
+        container->happened(CONTAINER_LIGHT, container->userdata);
+        look_at(container, until_next(container));
+        return 0;
+}
+
+static int watch_master(struct container *container)
+{
+        int r;
+
+        if (!container->is_resident)
+                return 0;
+        r = sd_event_add_io(container->event, &container->master_dies, container->master.pidfd,
+                            EPOLLIN, on_master_dies, container);
+        return r < 0 ? r : sd_event_source_set_enabled(container->master_dies, SD_EVENT_ONESHOT);
+}
+
 static void hear_master(struct container *container, pid_t pid)
 {
         struct peer master;
@@ -249,8 +475,7 @@ static void hear_master(struct container *container, pid_t pid)
                         stop_again(container);
                         return;
                 }
-                (void)close(container->master.pidfd);
-                container->master.pidfd = -1;
+                forget_master(container);
         }
         r = peer_beside(&container->launcher, pid, &master);
         if (r < 0) {
@@ -258,17 +483,24 @@ static void hear_master(struct container *container, pid_t pid)
                 return;
         }
         container->master = master;
+        r = watch_master(container);
+        if (r < 0)
+                log_line("cannot watch the server's master: %s", strerror(-r));
         stop_again(container);
 }
 
 static void hear_ready(struct container *container)
 {
+        const struct gate_page *page = container->shared.gate.page;
+        uint64_t *stop_usec = &container->rest.spans.usec[TIER_STOPPED];
+
         if (container->ready)
                 return;
         container->ready = true;
-        container->watchdog.idle_usec = container->shared.gate.page->exit_idle_usec;
-        container->watchdog.background_limit_usec =
-            container->shared.gate.page->background_limit_usec;
+        if (page->exit_idle_usec < *stop_usec)
+                *stop_usec = page->exit_idle_usec;
+        set_tier(container, TIER_HOT);
+        container->watchdog.background_limit_usec = page->background_limit_usec;
         container->happened(CONTAINER_READY, container->userdata);
         look(container);
         stop_again(container);
@@ -383,7 +615,7 @@ static int watch(struct container *container)
 
 int container_new(struct container **ret, sd_event *event, const struct passed *passed,
                   int output_fd, int connection, const struct peer *launcher,
-                  container_event_t happened, void *userdata)
+                  const struct container_rest *rest, container_event_t happened, void *userdata)
 {
         struct container *container;
         int r;
@@ -400,7 +632,10 @@ int container_new(struct container **ret, sd_event *event, const struct passed *
             .launcher = *launcher,
             .master = {.pidfd = -1},
             .freezer = -1,
+            .rest = *rest,
+            .is_resident = tier_has_light(&rest->spans),
         };
+        find_freezer(container);
         r = make_page(&container->shared);
         if (r >= 0)
                 r = watch(container);
@@ -415,12 +650,25 @@ int container_new(struct container **ret, sd_event *event, const struct passed *
             .gate = container->shared.gate,
             .sockets = container->shared.sockets,
             .n_sockets = container->shared.n_sockets,
-            .idle_usec = GATE_INFINITY,
             .programs_run = programs_run,
             .userdata = container,
         };
+        set_tier(container, TIER_HOT);
+        /* Nobody has woken it, and it waits for that by itself. */
+        if (container->is_resident && !watchdog_is_asked(&container->watchdog)) {
+                container->idle_usec = gate_now_usec();
+                set_tier(container, TIER_LIGHT);
+                look_at(container, until_next(container));
+        }
         *ret = container;
         return 0;
+}
+
+enum tier container_tier(const struct container *container, uint64_t *ret_since_usec)
+{
+        if (ret_since_usec)
+                *ret_since_usec = container->tier_usec;
+        return container->tier;
 }
 
 bool container_has_server(const struct container *container)
@@ -448,8 +696,11 @@ void container_free(struct container *container)
 {
         if (!container)
                 return;
+        frozen_free(container->frozen);
+        free(container->freezer_path);
         container->says = sd_event_source_disable_unref(container->says);
         container->dies = sd_event_source_disable_unref(container->dies);
+        container->master_dies = sd_event_source_disable_unref(container->master_dies);
         container->looks = sd_event_source_disable_unref(container->looks);
         container->thaws = sd_event_source_disable_unref(container->thaws);
         container->patience = sd_event_source_disable_unref(container->patience);

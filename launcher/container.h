@@ -14,18 +14,30 @@
 
 #include "peer.h"
 #include "sockets.h"
+#include "tier.h"
 
 struct container;
 
 enum container_event {
         CONTAINER_READY,     /* takes requests: for the first time, or again after a reload */
         CONTAINER_RELOADING, /* the master was told to reload */
+        CONTAINER_FROZEN,    /* was idle for long enough and is frozen */
+        CONTAINER_THAWED,    /* serves again */
+        CONTAINER_LIGHT,     /* has no server, but a resident launcher that starts one if need be */
         CONTAINER_IDLE,      /* was idle for long enough and has been told to stop */
         CONTAINER_BUSY,      /* told to stop when idle, it did not, and has traffic again */
         CONTAINER_DEAD,      /* the callee frees it */
 };
 
 typedef void (*container_event_t)(enum container_event what, void *userdata);
+
+/* How it rests when it is idle. */
+struct container_rest {
+        /* That of TIER_STOPPED is the launcher's own word, if that is sooner. With TIER_LIGHT, the
+         * launcher is resident (tier_has_light()). */
+        struct tier_spans spans;
+        const char *note; /* see frozen.h; borrowed */
+};
 
 /*
  * Grants a launcher a new page and the sockets of *passed, which is borrowed; a page of an earlier
@@ -34,17 +46,20 @@ typedef void (*container_event_t)(enum container_event what, void *userdata);
  */
 int container_new(struct container **ret, sd_event *event, const struct passed *passed,
                   int output_fd, int connection, const struct peer *launcher,
-                  container_event_t happened, void *userdata);
+                  const struct container_rest *rest, container_event_t happened, void *userdata);
 
 /*
- * Tells the server to stop when its requests are done, and again whenever it comes further in its
- * start. Kills the container if that takes longer than the drain limit, or than ten seconds while
- * no server has started. Idempotent.
+ * Tells the server to stop when its requests are done, frozen or not, and again whenever it comes
+ * further in its start. Kills the container if that takes longer than the drain limit, or than ten
+ * seconds while no server has started. Idempotent.
  */
 void container_stop(struct container *container);
 
-/* Reloads the server; if it is not ready, as soon as it is. */
+/* Reloads the server; if it is not ready, as soon as it is. Thaws it first. */
 void container_reload(struct container *container);
+
+/* Where it is now; *ret_since_usec is since when, CLOCK_MONOTONIC. May be NULL. */
+enum tier container_tier(const struct container *container, uint64_t *ret_since_usec);
 
 /* True once a server has adopted a socket or takes requests. */
 bool container_has_server(const struct container *container);

@@ -19,6 +19,9 @@
 #define FLAG_SUFFIX ".maintenance"
 #define PAGE_SUFFIX ".maintenance.html"
 
+/* How often to look for the file if the kernel cannot tell. */
+#define LOOK_USEC (2 * UINT64_C(1000000))
+
 /* --- who watches --------------------------------------------------------------------------- */
 
 struct maintenance {
@@ -30,18 +33,31 @@ struct maintenance {
         bool is_on;
 };
 
+static void look(struct maintenance *maintenance)
+{
+        bool is_on = access(maintenance->flag, F_OK) == 0;
+
+        if (is_on == maintenance->is_on)
+                return;
+        maintenance->is_on = is_on;
+        maintenance->changed(is_on, maintenance->userdata);
+}
+
 static int on_directory_changed(sd_event_source *source, const struct inotify_event *event,
                                 void *userdata)
 {
-        struct maintenance *maintenance = userdata;
-        bool is_on = access(maintenance->flag, F_OK) == 0;
-
         (void)source;
         (void)event;
-        if (is_on == maintenance->is_on)
-                return 0;
-        maintenance->is_on = is_on;
-        maintenance->changed(is_on, maintenance->userdata);
+        look(userdata);
+        return 0;
+}
+
+static int on_time_to_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        (void)usec;
+        (void)sd_event_source_set_time_relative(source, LOOK_USEC);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        look(userdata);
         return 0;
 }
 
@@ -55,6 +71,12 @@ static int watch_directory(struct maintenance *maintenance, sd_event *event)
         r = sd_event_add_inotify(event, &maintenance->watch, dirname(path),
                                  IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM,
                                  on_directory_changed, maintenance);
+        /* The machine has 128 of them by default for all services of one user: with more vhosts, it
+         * just takes longer. */
+        if (r == -EMFILE || r == -ENOSPC)
+                r = sd_event_add_time_relative(event, &maintenance->watch, CLOCK_MONOTONIC,
+                                               LOOK_USEC, LOOK_USEC / 2, on_time_to_look,
+                                               maintenance);
         /* What cannot be seen is not there. */
         return r < 0 && r != -ENOENT && r != -EACCES ? r : 0;
 }

@@ -133,3 +133,10 @@ int peer_kill(const struct peer *peer, int signal)
                 return -errno;
         return 0;
 }
+
+bool peer_is_near(const struct peer *peer)
+{
+        ino_t own;
+
+        return pid_namespace_of(getpid(), &own) == 0 && peer->pid_namespace == own;
+}

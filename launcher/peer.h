@@ -35,3 +35,6 @@ bool peer_is_dead(const struct peer *peer);
 
 /* Sends a signal. Returns 0, -errno. */
 int peer_kill(const struct peer *peer, int signal);
+
+/* True for a process in our own pid namespace. */
+bool peer_is_near(const struct peer *peer);

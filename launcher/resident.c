@@ -388,10 +388,13 @@ static void judge(struct resident *resident)
 {
         const bool was_ready = atomic_load(&resident->passed->gate.page->first_ready_usec) != 0;
         const bool told = resident->stopping || resident->watched.told_to_stop;
+        const bool is_supervised = resident->passed->handover_fd >= 0;
         const int wait_status = resident->wait_status;
         char text[64];
 
-        if (told || (was_ready && wait_status == 0)) {
+        /* fpm-waker may have told it. */
+        if (told || (was_ready && (wait_status == 0 ||
+                                   (is_supervised && is_by_stop_signal(resident, wait_status))))) {
                 resident->delay_usec = 0;
                 if (wait_status != 0 && !is_by_stop_signal(resident, wait_status))
                         log_line("the server %s when it was told to stop",
@@ -399,6 +402,8 @@ static void judge(struct resident *resident)
                 return;
         }
         delay_next(resident, was_ready);
+        if (is_supervised)
+                return;
         log_line("the server %s%s; the next start is in %u s at the earliest",
                  describe(wait_status, text), was_ready ? "" : " before it was ready",
                  (unsigned int)(resident->delay_usec / USEC_PER_SEC));
@@ -412,6 +417,7 @@ static int serve(struct resident *resident)
         r = start_server(resident);
         if (r < 0) {
                 errno = -r;
+                resident->wait_status = W_EXITCODE(STATUS_SYSTEM, 0);
                 delay_next(resident, false);
                 log_line("cannot start the server: %m; the next start is in %u s at the earliest",
                          (unsigned int)(resident->delay_usec / USEC_PER_SEC));
@@ -452,6 +458,14 @@ static bool back_off(struct resident *resident)
                 return true;
         unavailable_finish(&resident->unavailable);
         return false;
+}
+
+/* With a hand-over it is fpm-waker that tries again, and answers requests meanwhile. */
+static int end_with_server(struct resident *resident)
+{
+        resident->stopping = true;
+        return WIFSIGNALED(resident->wait_status) ? 128 + WTERMSIG(resident->wait_status)
+                                                  : WEXITSTATUS(resident->wait_status);
 }
 
 /* --- all of it ----------------------------------------------------------------------------- */
@@ -548,7 +562,11 @@ int resident_live(const struct passed *passed, const struct server *server,
                         r = sleep_until_woken(&resident);
                 if (r == 0 && !resident.stopping)
                         r = serve(&resident);
-                wanted = r == 0 && resident.delay_usec > 0 && back_off(&resident);
+                wanted = false;
+                if (r == 0 && resident.delay_usec > 0 && passed->handover_fd >= 0)
+                        r = end_with_server(&resident);
+                else if (r == 0 && resident.delay_usec > 0)
+                        wanted = back_off(&resident);
         }
         if (r == 0) {
                 finish_requests(&resident);

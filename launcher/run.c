@@ -252,45 +252,44 @@ static int compose_native(struct words *words, const struct conf *conf, const ch
 
 /* --- what is supervised: a conf's server, and a command of one's own ----------------------- */
 
-static int compose_given(struct words *command, struct words *result_command,
-                         uint64_t *ret_retry_limit_usec, void *userdata)
+static int compose_given(struct composed *composed, void *userdata)
 {
         const struct plan *plan = userdata;
 
-        (void)result_command;
         for (char *const *word = plan->arguments->command; *word; word++)
-                words_add(command, *word);
-        *ret_retry_limit_usec = plan->arguments->retry_limit_usec;
+                words_add(&composed->command, *word);
+        composed->retry_limit_usec = plan->arguments->retry_limit_usec;
+        composed->spans = TIER_SPANS_NONE;
         return 0;
 }
 
 /* Reads the conf each time: it may be what is repaired. */
-static int compose_conf(struct words *command, struct words *result_command,
-                        uint64_t *ret_retry_limit_usec, void *userdata)
+static int compose_conf(struct composed *composed, void *userdata)
 {
         const struct plan *plan = userdata;
         _cleanup_(conf_done) struct conf conf = {0};
         int status;
 
-        *ret_retry_limit_usec = plan->arguments->retry_limit_usec;
+        composed->retry_limit_usec = plan->arguments->retry_limit_usec;
         status = conf_read(&conf, plan->conf_path);
         if (status != 0)
                 return status;
         if (!plan->arguments->has_retry_limit)
-                *ret_retry_limit_usec = conf.retry_limit_usec;
+                composed->retry_limit_usec = conf.retry_limit_usec;
+        composed->spans = conf.spans;
         switch (conf.engine) {
         case CONF_DOCKER:
-                return compose_docker(command, result_command, plan);
+                return compose_docker(&composed->command, &composed->result_command, plan);
         case CONF_PODMAN:
-                return compose_podman(command, &conf, plan->arguments->vhost, plan->handover,
-                                      plan->launcher);
+                return compose_podman(&composed->command, &conf, plan->arguments->vhost,
+                                      plan->handover, plan->launcher);
         case CONF_NSPAWN:
-                return compose_nspawn(command, &conf, plan->arguments->vhost, plan->handover,
-                                      plan->launcher);
+                return compose_nspawn(&composed->command, &conf, plan->arguments->vhost,
+                                      plan->handover, plan->launcher);
         case CONF_NATIVE:
                 break;
         }
-        return compose_native(command, &conf, plan->handover, plan->launcher);
+        return compose_native(&composed->command, &conf, plan->handover, plan->launcher);
 }
 
 /* Where the vhost's files are: the stem of their paths, to be freed, or NULL if it has none. */

@@ -4,13 +4,17 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
+#include <time.h>
 
 #include "client.h"
 #include "container.h"
 #include "failing.h"
+#include "frozen.h"
 #include "handover-serve.h"
 #include "log.h"
 #include "maintenance.h"
@@ -36,15 +40,14 @@
 
 /* One try to have a server that takes requests, and all that comes of it. */
 struct attempt {
-        struct words command;
-        struct words result_command; /* empty: command stays until the container has ended */
+        struct composed composed;
         struct client *client;       /* NULL: it has not come that far, or is over */
         struct container *container; /* NULL: none lives */
-        uint64_t retry_limit_usec;
         uint64_t ready_usec; /* CLOCK_MONOTONIC when the server took requests, 0: it never has */
         bool repeated;       /* the engine was asked twice */
         bool served;         /* a launcher has got the sockets */
         bool idle;           /* the container was told to stop because it was idle */
+        bool rested;         /* the container has been idle for long enough: it had started well */
         bool had_server;     /* of the last container: a server had started in it */
         bool was_killed;     /* of the last container */
         int client_status;   /* once it has ended */
@@ -58,6 +61,7 @@ struct supervisor {
         struct failing *failing;
         struct maintenance *maintenance;
         struct attempt attempt;
+        char *note;                /* see frozen.h */
         sd_event_source *patience; /* with an attempt that shall end */
         sd_event_source *asks;     /* somebody still does, in maintenance */
 
@@ -75,7 +79,8 @@ static const char *engine(const struct supervisor *supervisor)
 {
         const struct attempt *attempt = &supervisor->attempt;
 
-        return attempt->result_command.n > 0 ? "docker" : attempt->command.list[0];
+        return attempt->composed.result_command.n > 0 ? "docker"
+                                                      : attempt->composed.command.list[0];
 }
 
 static bool attempt_runs(const struct attempt *attempt)
@@ -159,13 +164,14 @@ static bool has_failed_to_start(const struct supervisor *supervisor, int status)
 {
         const struct attempt *attempt = &supervisor->attempt;
 
-        if (status == STATUS_OK || supervisor->stopping || attempt->retry_limit_usec == 0)
+        if (status == STATUS_OK || supervisor->stopping || attempt->composed.retry_limit_usec == 0)
                 return false;
         if (attempt->ready_usec == 0)
                 return true;
         /* A reload that fails is to be seen as such; and a restarting engine is no fault of the
          * server: systemd waits for it before the next start. */
-        return supervisor->reload_usec == 0 && attempt->client_status != DOCKER_STATUS_OWN &&
+        return supervisor->reload_usec == 0 && !attempt->rested &&
+               attempt->client_status != DOCKER_STATUS_OWN &&
                gate_now_usec() - attempt->ready_usec < FAILING_STAY_USEC;
 }
 
@@ -260,7 +266,7 @@ static void fail_for_now(struct supervisor *supervisor, int status, const char *
         supervisor->failure = status;
         if (attempt->client && failing_is_news(supervisor->failing, reason))
                 client_release(attempt->client);
-        failing_again(supervisor->failing, reason, attempt->retry_limit_usec);
+        failing_again(supervisor->failing, reason, attempt->composed.retry_limit_usec);
 }
 
 /* Captures what is said about a failure, so that it is not said over and over again. */
@@ -313,6 +319,20 @@ static void on_container_ready(struct supervisor *supervisor)
                 (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
 }
 
+/* The container rests: says so, and since when. */
+static void say_rest(struct supervisor *supervisor, const char *rest)
+{
+        const time_t now = time(NULL);
+        char since[64];
+        struct tm tm;
+
+        supervisor->attempt.rested = supervisor->attempt.ready_usec > 0;
+        if (supervisor->stopping || supervisor->attempt.idle || !localtime_r(&now, &tm) ||
+            strftime(since, sizeof(since), "%a %F %T %Z", &tm) == 0)
+                return;
+        (void)sd_notifyf(0, "READY=1\nSTATUS=%s since %s", rest, since);
+}
+
 static void on_container_event(enum container_event what, void *userdata)
 {
         struct supervisor *supervisor = userdata;
@@ -325,6 +345,16 @@ static void on_container_event(enum container_event what, void *userdata)
                 supervisor->reload_usec = gate_now_usec();
                 (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading",
                                  supervisor->reload_usec);
+                break;
+        case CONTAINER_FROZEN:
+                say_rest(supervisor, "Frozen");
+                break;
+        case CONTAINER_THAWED:
+                say_status(supervisor, "Serving requests");
+                break;
+        case CONTAINER_LIGHT:
+                client_release(supervisor->attempt.client);
+                say_rest(supervisor, "Light");
                 break;
         case CONTAINER_IDLE:
                 supervisor->attempt.idle = true;
@@ -344,6 +374,8 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
 {
         struct supervisor *supervisor = userdata;
         struct attempt *attempt = &supervisor->attempt;
+        const struct container_rest rest = {.spans = attempt->composed.spans,
+                                            .note = supervisor->note};
         int r;
 
         if (attempt->container)
@@ -353,14 +385,17 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
         if (!attempt_runs(attempt))
                 return "no container is being started";
         r = container_new(&attempt->container, supervisor->event, supervisor->plan->passed,
-                          client_output(attempt->client), connection, launcher, on_container_event,
-                          supervisor);
+                          client_output(attempt->client), connection, launcher, &rest,
+                          on_container_event, supervisor);
         if (r < 0)
                 return strerror(-r);
         client_let_go(attempt->client);
         attempt->served = true;
         attempt->idle = false;
-        say_status(supervisor, "Waiting for the server to take requests");
+        if (container_tier(attempt->container, NULL) == TIER_LIGHT)
+                on_container_event(CONTAINER_LIGHT, supervisor);
+        else
+                say_status(supervisor, "Waiting for the server to take requests");
         return NULL;
 }
 
@@ -370,8 +405,8 @@ static void attempt_done(struct attempt *attempt)
 {
         container_free(attempt->container);
         client_free(attempt->client);
-        words_done(&attempt->command);
-        words_done(&attempt->result_command);
+        words_done(&attempt->composed.command);
+        words_done(&attempt->composed.result_command);
         *attempt = (struct attempt){0};
 }
 
@@ -431,11 +466,11 @@ static int start_attempt(struct supervisor *supervisor)
         struct attempt *attempt = &supervisor->attempt;
         int status, r;
 
-        status = plan->compose(&attempt->command, &attempt->result_command,
-                               &attempt->retry_limit_usec, plan->userdata);
+        status = plan->compose(&attempt->composed, plan->userdata);
         if (status != 0)
                 return status;
-        if (words_result(&attempt->command) < 0 || words_result(&attempt->result_command) < 0)
+        if (words_result(&attempt->composed.command) < 0 ||
+            words_result(&attempt->composed.result_command) < 0)
                 return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
         if (!supervisor->handover)
                 status = handover_new(&supervisor->handover, supervisor->event, plan->handover_path,
@@ -443,8 +478,8 @@ static int start_attempt(struct supervisor *supervisor)
         if (status != 0)
                 return status;
         handover_spare_words(supervisor->handover, failing_is(supervisor->failing));
-        r = client_new(&attempt->client, supervisor->event, attempt->command.list,
-                       attempt->result_command.list, on_client_ended, supervisor);
+        r = client_new(&attempt->client, supervisor->event, attempt->composed.command.list,
+                       attempt->composed.result_command.list, on_client_ended, supervisor);
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot start the container: %s", strerror(-r));
         if (failing_is(supervisor->failing))
@@ -472,7 +507,7 @@ static void attempt(struct supervisor *supervisor)
         log_capture(NULL, 0);
         if (status == 0)
                 return;
-        if (supervisor->attempt.retry_limit_usec > 0) {
+        if (supervisor->attempt.composed.retry_limit_usec > 0) {
                 fail_for_now(supervisor, status, reason);
                 return;
         }
@@ -616,11 +651,27 @@ static int watch_signals(struct supervisor *supervisor)
 
 /* --- all of it ----------------------------------------------------------------------------- */
 
+/* The note lies beside the socket of the hand-over. */
+static int find_note(struct supervisor *supervisor)
+{
+        const char *path = supervisor->plan->handover_path;
+
+        if (asprintf(&supervisor->note, "%.*s/frozen", (int)(strrchr(path, '/') - path), path) <
+            0) {
+                supervisor->note = NULL;
+                return -ENOMEM;
+        }
+        frozen_recover(supervisor->note);
+        return 0;
+}
+
 static int set_up(struct supervisor *supervisor)
 {
         int r;
 
-        r = watch_signals(supervisor);
+        r = find_note(supervisor);
+        if (r >= 0)
+                r = watch_signals(supervisor);
         if (r >= 0)
                 r = responder_new(&supervisor->responder, supervisor->event,
                                   supervisor->plan->passed, on_answered, supervisor);
@@ -660,5 +711,6 @@ int supervise(const struct supervision *supervision)
         (void)sd_event_source_disable_unref(supervisor.patience);
         (void)sd_event_source_disable_unref(supervisor.asks);
         (void)sd_event_unref(supervisor.event);
+        free(supervisor.note);
         return status;
 }

@@ -9,7 +9,16 @@
 #include <stdint.h>
 
 #include "sockets.h"
+#include "tier.h"
 #include "words.h"
+
+/* What an attempt to have a running server is made of; at first all is zero. */
+struct composed {
+        struct words command;        /* starts the container */
+        struct words result_command; /* waits for its result; empty: command does, see client.h */
+        uint64_t retry_limit_usec;   /* the longest time until the next attempt; 0: there is none */
+        struct tier_spans spans;     /* when it rests, see container_rest */
+};
 
 struct supervision {
         const struct passed *passed; /* the sockets to hand over */
@@ -17,12 +26,10 @@ struct supervision {
         const char *launcher;        /* path of fpm-launcher */
         const char *stem;            /* see maintenance.h; NULL: this vhost is never in that */
         /*
-         * Says for each attempt anew what starts the container, what waits for its result if that
-         * is another command (client.h), and the longest time until the next attempt if it fails,
-         * 0: there is none. Returns 0, or an exit status after having printed what is wrong.
+         * Says for each attempt anew what it is made of. Returns 0, or an exit status after having
+         * printed what is wrong.
          */
-        int (*compose)(struct words *command, struct words *result_command,
-                       uint64_t *ret_retry_limit_usec, void *userdata);
+        int (*compose)(struct composed *composed, void *userdata);
         void *userdata;
 };
 

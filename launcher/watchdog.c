@@ -32,8 +32,7 @@ static uint64_t add_usec(uint64_t a, uint64_t b)
         return a > GATE_INFINITY - b ? GATE_INFINITY : a + b;
 }
 
-/* True if a connection waits in the backlog of one of the sockets. */
-static bool connection_is_queued(const struct watchdog *watchdog)
+bool watchdog_is_asked(const struct watchdog *watchdog)
 {
         struct pollfd queues[GATE_SOCKETS_MAX];
         nfds_t n = 0;
@@ -112,7 +111,7 @@ static enum watchdog_verdict decide(struct watchdog *watchdog, uint64_t now_usec
         /* From here on nobody who looks quiet takes a connection. What came in between? */
         traffic = look_at_workers(watchdog, &since_usec);
         due_usec = add_usec(since_usec, idle_usec);
-        if (traffic == GATE_IN_REQUEST || connection_is_queued(watchdog))
+        if (traffic == GATE_IN_REQUEST || watchdog_is_asked(watchdog))
                 return keep_open(watchdog, later_usec, ret_next_usec);
         if (due_usec > now_usec)
                 return keep_open(watchdog, due_usec < later_usec ? due_usec : later_usec,
@@ -144,4 +143,26 @@ enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec
         verdict = decide(watchdog, now_usec, ret_next_usec);
         watchdog->next_usec = *ret_next_usec;
         return verdict;
+}
+
+uint64_t watchdog_idle_since(const struct watchdog *watchdog)
+{
+        uint64_t since_usec = 0;
+
+        (void)look_at_workers(watchdog, &since_usec);
+        return since_usec;
+}
+
+void watchdog_open(struct watchdog *watchdog, uint64_t now_usec)
+{
+        gate_open(&watchdog->gate, GATE_WATCHDOG);
+        watchdog->closed_usec = watchdog->next_usec = 0;
+        watchdog_was_stopped(watchdog, now_usec);
+}
+
+void watchdog_close(struct watchdog *watchdog, uint64_t now_usec)
+{
+        gate_close(&watchdog->gate, GATE_WATCHDOG, add_usec(now_usec, LEASE_USEC));
+        watchdog->closed_usec = now_usec;
+        watchdog->next_usec = 0;
 }

@@ -56,3 +56,17 @@ enum watchdog_verdict watchdog_look(struct watchdog *watchdog, uint64_t now_usec
 
 /* Says that the server, or the caller, was stopped or frozen until now_usec. */
 void watchdog_was_stopped(struct watchdog *watchdog, uint64_t now_usec);
+
+/* Since when the server is idle, 0: it is not ready. Only good after WATCHDOG_STOP. */
+uint64_t watchdog_idle_since(const struct watchdog *watchdog);
+
+/*
+ * After WATCHDOG_STOP, if the server was not stopped but frozen, or has ended alone: no look is due
+ * any more. Opens the gate, for a server that is to go on with a new idle span; or closes it for
+ * another lease, for one that shall be looked at once more, at once.
+ */
+void watchdog_open(struct watchdog *watchdog, uint64_t now_usec);
+void watchdog_close(struct watchdog *watchdog, uint64_t now_usec);
+
+/* True if a connection waits in the queue of one of the sockets. */
+bool watchdog_is_asked(const struct watchdog *watchdog);
