@@ -22,6 +22,7 @@ enum container_event {
         CONTAINER_RELOADING, /* the master was told to reload */
         CONTAINER_IDLE,      /* was idle for long enough and has been told to stop */
         CONTAINER_BUSY,      /* told to stop when idle, it did not, and has traffic again */
+        CONTAINER_LOOKED,    /* was looked at and goes on: a moment to tell what it does */
         CONTAINER_DEAD,      /* the callee frees it */
 };
 
@@ -45,6 +46,18 @@ void container_stop(struct container *container);
 
 /* Reloads the server; if it is not ready, as soon as it is. */
 void container_reload(struct container *container);
+
+/* What a container does. Times are CLOCK_MONOTONIC. */
+struct container_activity {
+        uint64_t requests;   /* begun since it got the sockets */
+        uint64_t idle_usec;  /* no request since then; 0: one runs, or it was never ready */
+        uint64_t sleep_usec; /* when it is told to stop if no request comes; 0: never, or unknown */
+        size_t n_programs;   /* that requests left running, if it is awake for them */
+        pid_t pid;           /* of the server, or of what is to become one */
+};
+
+/* Looks, and changes nothing: neither its idle time nor when it stops. */
+void container_activity(const struct container *container, struct container_activity *ret);
 
 /* True once a server has adopted a socket or takes requests. */
 bool container_has_server(const struct container *container);

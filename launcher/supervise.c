@@ -10,14 +10,17 @@
 
 #include "client.h"
 #include "container.h"
+#include "events.h"
 #include "failing.h"
 #include "handover-serve.h"
 #include "log.h"
 #include "maintenance.h"
 #include "responder.h"
+#include "status-serve.h"
 #include "status.h"
 
-#define USEC_PER_SEC UINT64_C(1000000)
+#define USEC_PER_MSEC UINT64_C(1000)
+#define USEC_PER_SEC  (UINT64_C(1000) * USEC_PER_MSEC)
 
 /* After a stop, a container that is just being created gets so long to come to us and be turned
  * away, and one that has ended to be removed; then the client gets SIGTERM, and later SIGKILL. */
@@ -56,6 +59,7 @@ struct supervisor {
         struct responder *responder;
         struct failing *failing;
         struct maintenance *maintenance;
+        struct status *status;
         struct attempt attempt;
         sd_event_source *patience; /* with an attempt that shall end */
         sd_event_source *asks;     /* somebody still does, in maintenance */
@@ -80,10 +84,23 @@ static bool attempt_runs(const struct attempt *attempt)
 }
 
 /* In a failing period, the failure is what systemctl status is to show. */
-static void say_status(const struct supervisor *supervisor, const char *status)
+static void say_status(const struct supervisor *supervisor, enum report_tier tier,
+                       const char *status)
 {
-        if (!failing_is(supervisor->failing))
-                (void)sd_notifyf(0, "STATUS=%s", status);
+        if (failing_is(supervisor->failing))
+                return;
+        status_set(supervisor->status, tier, status);
+        (void)sd_notifyf(0, "STATUS=%s", status);
+}
+
+static bool look(struct container_activity *ret, void *userdata)
+{
+        const struct supervisor *supervisor = userdata;
+
+        if (!supervisor->attempt.container)
+                return false;
+        container_activity(supervisor->attempt.container, ret);
+        return true;
 }
 
 /* --- how it ended -------------------------------------------------------------------------- */
@@ -238,6 +255,7 @@ static void maintain(struct supervisor *supervisor)
                               gate_now_usec() + MAINTENANCE_USEC, 0, on_time_to_sleep, supervisor);
         if (r < 0)
                 log_line("cannot end when nobody asks: %s", strerror(-r));
+        status_set(supervisor->status, REPORT_MAINTENANCE, NULL);
         (void)sd_notify(0, "READY=1\nSTATUS=In maintenance");
 }
 
@@ -252,6 +270,22 @@ static void fail_for_now(struct supervisor *supervisor, int status, const char *
         if (attempt->client && failing_is_news(supervisor->failing, reason))
                 client_release(attempt->client);
         failing_again(supervisor->failing, reason, attempt->retry_limit_usec);
+        status_set(supervisor->status, REPORT_FAILING, reason);
+}
+
+/* The last words about an attempt. */
+static void say_end(const struct supervisor *supervisor, int status, const char *reason)
+{
+        const struct event_fields fields = {.reason = reason};
+
+        if (!*reason)
+                return;
+        if (status == STATUS_OK)
+                log_line("%s", reason);
+        else if (supervisor->reload_usec > 0)
+                event_say(EVENT_RELOAD_FAILED, &fields, "the reload has failed: %s", reason);
+        else
+                event_say(EVENT_FAILED, &fields, "%s", reason);
 }
 
 /* Captures what is said about a failure, so that it is not said over and over again. */
@@ -268,8 +302,7 @@ static void finish(struct supervisor *supervisor)
                 return;
         }
         client_release(supervisor->attempt.client);
-        if (*reason)
-                log_line("%s", reason);
+        say_end(supervisor, status, reason);
         if (maintenance_is_on(supervisor->maintenance) && !supervisor->terminated)
                 maintain(supervisor);
         else
@@ -281,27 +314,70 @@ static void finish(struct supervisor *supervisor)
 static void on_container_dead(struct supervisor *supervisor)
 {
         struct attempt *attempt = &supervisor->attempt;
+        struct container_activity activity;
 
         attempt->had_server = container_has_server(attempt->container);
         attempt->was_killed = container_was_killed(attempt->container);
+        container_activity(attempt->container, &activity);
+        status_add_requests(supervisor->status, activity.requests);
         container_free(attempt->container);
         attempt->container = NULL;
         if (!client_is_running(attempt->client)) {
                 finish(supervisor);
                 return;
         }
-        say_status(supervisor, "The server has ended, waiting for the engine");
+        say_status(supervisor, REPORT_STOPPING, "The server has ended, waiting for the engine");
+}
+
+static void say_ready(struct supervisor *supervisor, uint64_t reload_usec)
+{
+        const uint64_t wake_usec = status_woken(supervisor->status);
+        const struct event_fields fields = {.wake_usec = wake_usec};
+
+        if (reload_usec > 0)
+                event_say(EVENT_RELOADED, NULL, "reloaded after %" PRIu64 " ms",
+                          (gate_now_usec() - reload_usec) / USEC_PER_MSEC);
+        else if (wake_usec > 0)
+                event_say(EVENT_READY, &fields, "ready after %" PRIu64 " ms",
+                          wake_usec / USEC_PER_MSEC);
+        else
+                event_say(EVENT_READY, NULL, "ready again");
 }
 
 static void on_container_ready(struct supervisor *supervisor)
 {
+        const uint64_t reload_usec = supervisor->reload_usec;
+
         supervisor->reload_usec = 0;
         if (supervisor->attempt.ready_usec == 0)
                 supervisor->attempt.ready_usec = gate_now_usec();
         client_release(supervisor->attempt.client);
         failing_ready(supervisor->failing);
-        if (!supervisor->stopping)
-                (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
+        if (supervisor->stopping)
+                return;
+        status_set(supervisor->status, REPORT_HOT, NULL);
+        (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
+        say_ready(supervisor, reload_usec);
+}
+
+static void on_container_idle(struct supervisor *supervisor)
+{
+        struct container_activity activity;
+
+        container_activity(supervisor->attempt.container, &activity);
+        supervisor->attempt.idle = true;
+        status_set(supervisor->status, REPORT_STOPPING, "idle");
+        (void)sd_notify(0, "STOPPING=1\nSTATUS=Idle, stopping");
+        event_say(EVENT_IDLE, &(struct event_fields){.requests = &activity.requests},
+                  "idle after %" PRIu64 " requests: stopping", activity.requests);
+}
+
+static void on_container_looked(struct supervisor *supervisor)
+{
+        struct container_activity activity;
+
+        container_activity(supervisor->attempt.container, &activity);
+        status_tell(supervisor->status, &activity);
 }
 
 static void on_container_event(enum container_event what, void *userdata)
@@ -314,16 +390,21 @@ static void on_container_event(enum container_event what, void *userdata)
                 break;
         case CONTAINER_RELOADING:
                 supervisor->reload_usec = gate_now_usec();
+                status_set(supervisor->status, REPORT_HOT, "reloading");
                 (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading",
                                  supervisor->reload_usec);
+                event_say(EVENT_RELOADING, NULL, "reloading");
                 break;
         case CONTAINER_IDLE:
-                supervisor->attempt.idle = true;
-                (void)sd_notify(0, "STOPPING=1\nSTATUS=Idle, stopping");
+                on_container_idle(supervisor);
                 break;
         case CONTAINER_BUSY:
                 supervisor->attempt.idle = false;
+                status_set(supervisor->status, REPORT_HOT, NULL);
                 (void)sd_notify(0, "STATUS=Serving requests");
+                break;
+        case CONTAINER_LOOKED:
+                on_container_looked(supervisor);
                 break;
         case CONTAINER_DEAD:
                 on_container_dead(supervisor);
@@ -349,7 +430,7 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
                 return strerror(-r);
         attempt->served = true;
         attempt->idle = false;
-        say_status(supervisor, "Waiting for the server to take requests");
+        say_status(supervisor, REPORT_STARTING, "Waiting for the server to take requests");
         return NULL;
 }
 
@@ -375,7 +456,7 @@ static bool ask_again(struct supervisor *supervisor)
                 if (!client_retry(attempt->client))
                         return false;
                 /* The former container's requests may take longer than a start usually does. */
-                say_status(supervisor, "Waiting for the former container to end");
+                say_status(supervisor, REPORT_STARTING, "Waiting for the former container to end");
                 (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, 30 * USEC_PER_SEC);
                 return true;
         case DOCKER_UNREACHABLE:
@@ -440,7 +521,7 @@ static int start_attempt(struct supervisor *supervisor)
         if (r < 0)
                 return log_fail(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
                                 "cannot execute %s: %s", engine(supervisor), strerror(-r));
-        say_status(supervisor, "Starting");
+        say_status(supervisor, REPORT_STARTING, "Starting");
         return 0;
 }
 
@@ -463,7 +544,7 @@ static void attempt(struct supervisor *supervisor)
                 fail_for_now(supervisor, status, reason);
                 return;
         }
-        log_line("%s", reason);
+        say_end(supervisor, status, reason);
         leave(supervisor, status);
 }
 
@@ -529,9 +610,11 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 
         (void)source;
         (void)info;
-        if (!supervisor->terminated)
+        if (!supervisor->terminated) {
+                status_set(supervisor->status, REPORT_STOPPING, "told to stop");
                 (void)sd_notify(0, "STOPPING=1\n"
                                    "STATUS=Stopping when the running requests are done");
+        }
         supervisor->terminated = true;
         if (attempt_runs(&supervisor->attempt))
                 stop_attempt(supervisor);
@@ -546,8 +629,10 @@ static void on_maintenance(bool is_on, void *userdata)
 
         if (supervisor->terminated || supervisor->leaving)
                 return;
-        log_line("maintenance is %s", is_on ? "on" : "off");
+        event_say(is_on ? EVENT_MAINTENANCE_ON : EVENT_MAINTENANCE_OFF, NULL, "maintenance is %s",
+                  is_on ? "on" : "off");
         if (is_on && attempt_runs(&supervisor->attempt)) {
+                status_set(supervisor->status, REPORT_STOPPING, "maintenance");
                 (void)sd_notify(0, "STATUS=Stopping for maintenance");
                 stop_attempt(supervisor);
         } else if (is_on) {
@@ -556,6 +641,7 @@ static void on_maintenance(bool is_on, void *userdata)
                 supervisor->asks = sd_event_source_disable_unref(supervisor->asks);
                 responder_finish(supervisor->responder);
                 responder_retry_after(supervisor->responder, 0);
+                status_waking(supervisor->status);
                 attempt(supervisor);
         }
 }
@@ -617,6 +703,12 @@ static int set_up(struct supervisor *supervisor)
         if (r >= 0 && supervisor->plan->stem)
                 r = maintenance_new(&supervisor->maintenance, supervisor->event,
                                     supervisor->plan->stem, on_maintenance, supervisor);
+        if (r >= 0)
+                r = status_new(&supervisor->status, supervisor->event, supervisor->plan->vhost,
+                               look, supervisor);
+        /* If the unit has WatchdogSec=: the loop itself is what must go on. */
+        if (r >= 0)
+                r = sd_event_set_watchdog(supervisor->event, 1);
         return r;
 }
 
@@ -628,6 +720,7 @@ int supervise(const struct supervision *supervision)
         };
         int r, status;
 
+        events_of(supervision->vhost);
         r = sd_event_new(&supervisor.event);
         if (r >= 0)
                 r = set_up(&supervisor);
@@ -639,6 +732,7 @@ int supervise(const struct supervision *supervision)
                 if (status < 0)
                         status = log_fail(STATUS_SYSTEM, "event loop: %s", strerror(-status));
         }
+        status_free(supervisor.status);
         attempt_done(&supervisor.attempt);
         maintenance_free(supervisor.maintenance);
         failing_free(supervisor.failing);

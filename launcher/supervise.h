@@ -15,6 +15,7 @@ struct supervision {
         const struct passed *passed; /* the sockets to hand over */
         const char *handover_path;   /* where */
         const char *launcher;        /* path of fpm-launcher */
+        const char *vhost;           /* NULL: it has no name */
         const char *stem;            /* see maintenance.h; NULL: this vhost is never in that */
         /*
          * Says for each attempt anew what starts the container, and the longest time until the
