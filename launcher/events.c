@@ -12,12 +12,13 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
+#include <systemd/sd-login.h>
 #include <unistd.h>
 
 #include "log.h"
 
 #define FIELD_BYTES 1280 /* a reason has 1024 */
-#define FIELDS_MAX  8
+#define FIELDS_MAX  9
 
 static const struct {
         const char *word;
@@ -30,11 +31,16 @@ static const struct {
 #undef EVENT_ROW
 };
 
-static char vhost_name[256];
+static char vhost_name[256], unit_name[256];
 
 void events_of(const char *vhost)
 {
+        char *unit = NULL;
+
         (void)snprintf(vhost_name, sizeof(vhost_name), "%s", vhost ? vhost : "");
+        if (sd_pid_get_unit(0, &unit) >= 0)
+                (void)snprintf(unit_name, sizeof(unit_name), "%s", unit);
+        free(unit);
 }
 
 /* Is stderr the stream to the journal that systemd has made for our unit? (systemd.exec(5)) */
@@ -92,6 +98,9 @@ static int send_entry(enum event event, const struct event_fields *fields, char 
         add(&entry, "PRIORITY=%d", events[event].priority);
         add(&entry, "MESSAGE_ID=%s", events[event].id);
         add(&entry, "FPM_WAKER_EVENT=%s", events[event].word);
+        /* The journal looks up by itself what unit we are of; but not any more if we have ended. */
+        if (*unit_name)
+                add(&entry, "OBJECT_SYSTEMD_UNIT=%s", unit_name);
         if (*vhost_name)
                 add(&entry, "FPM_WAKER_VHOST=%s", vhost_name);
         if (fields && fields->reason)

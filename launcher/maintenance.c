@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -91,6 +92,20 @@ int maintenance_new(struct maintenance **ret, sd_event *event, const char *stem,
 bool maintenance_is_on(const struct maintenance *maintenance)
 {
         return maintenance && maintenance->is_on;
+}
+
+uint64_t maintenance_since_usec(const char *stem)
+{
+        _cleanup_free_ char *flag = NULL;
+        struct stat st;
+
+        if (asprintf(&flag, "%s" FLAG_SUFFIX, stem) < 0) {
+                flag = NULL;
+                return 0;
+        }
+        if (stat(flag, &st) < 0)
+                return 0;
+        return (uint64_t)st.st_mtim.tv_sec * 1000000 + (uint64_t)st.st_mtim.tv_nsec / 1000;
 }
 
 const char *maintenance_page(const struct maintenance *maintenance)

@@ -58,6 +58,14 @@ void report_add_wake(struct report *report, uint64_t usec)
         report->wake_usec[report->n_wakes++] = usec;
 }
 
+/* A text is one line, whatever is in it, and does nothing to a terminal. */
+static void make_plain(char *text)
+{
+        for (; *text; text++)
+                if (iscntrl((unsigned char)*text))
+                        *text = '?';
+}
+
 /* --- writing ------------------------------------------------------------------------------- */
 
 struct writer {
@@ -80,7 +88,6 @@ static void put(struct writer *writer, const char *format, ...)
                 writer->length += (size_t)written < left ? (size_t)written : left - 1;
 }
 
-/* A text is one line, whatever is in it. */
 static void put_text(struct writer *writer, const char *key, const char *text)
 {
         size_t start;
@@ -88,9 +95,7 @@ static void put_text(struct writer *writer, const char *key, const char *text)
         put(writer, "%s=", key);
         start = writer->length;
         put(writer, "%s", text);
-        for (size_t i = start; i < writer->length; i++)
-                if (iscntrl((unsigned char)writer->text[i]))
-                        writer->text[i] = '?';
+        make_plain(writer->text + start);
         put(writer, "\n");
 }
 
@@ -124,10 +129,11 @@ static bool read_number(const char *value, uint64_t *ret)
         return errno == 0 && *end == '\0';
 }
 
-static void read_value(struct report *report, const char *key, const char *value)
+static void read_value(struct report *report, const char *key, char *value)
 {
         uint64_t number;
 
+        make_plain(value);
         if (strcmp(key, "unit") == 0)
                 (void)snprintf(report->unit, sizeof(report->unit), "%s", value);
         else if (strcmp(key, "why") == 0)
