@@ -392,6 +392,33 @@ static int ask(struct survey *survey)
         return r;
 }
 
+static bool has_conf(const struct survey *survey, const char *name)
+{
+        _cleanup_free_ char *path = NULL;
+
+        if (asprintf(&path, "%s/%s" VHOST_CONF_SUFFIX, survey->conf_directory, name) < 0) {
+                path = NULL;
+                return true;
+        }
+        return access(path, F_OK) == 0;
+}
+
+/* Counts may outlive their vhost. */
+static void forget_former(struct survey *survey)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < survey->n; i++) {
+                struct vhost_status *vhost = &survey->list[i];
+
+                if (vhost->report.tier == REPORT_OFF && !has_conf(survey, vhost->name))
+                        free(vhost->name);
+                else
+                        survey->list[n++] = *vhost;
+        }
+        survey->n = n;
+}
+
 /* --- all of it ----------------------------------------------------------------------------- */
 
 static int find_directories(struct survey *survey, bool user)
@@ -440,6 +467,8 @@ static int show(struct survey *survey, const struct arguments *arguments)
         r = ask(survey);
         if (r < 0)
                 return log_fail(STATUS_SYSTEM, "cannot ask systemd: %s", strerror(-r));
+        if (!arguments->vhost)
+                forget_former(survey);
         print(survey, arguments);
         for (size_t i = 0; i < survey->n; i++)
                 if (survey->list[i].trouble)

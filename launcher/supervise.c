@@ -369,7 +369,7 @@ static void on_container_idle(struct supervisor *supervisor)
         status_set(supervisor->status, REPORT_STOPPING, "idle");
         (void)sd_notify(0, "STOPPING=1\nSTATUS=Idle, stopping");
         event_say(EVENT_IDLE, &(struct event_fields){.requests = &activity.requests},
-                  "idle after %" PRIu64 " requests: stopping", activity.requests);
+                  "idle, stopping (requests: %" PRIu64 ")", activity.requests);
 }
 
 static void on_container_looked(struct supervisor *supervisor)
