@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "report.h"
 #include "status.h"
 #include "vhost.h"
 
@@ -31,18 +32,25 @@ struct maintenance {
         bool is_on;
 };
 
+void maintenance_look(struct maintenance *maintenance)
+{
+        bool is_on;
+
+        if (!maintenance)
+                return;
+        is_on = access(maintenance->flag, F_OK) == 0;
+        if (is_on == maintenance->is_on)
+                return;
+        maintenance->is_on = is_on;
+        maintenance->changed(is_on, maintenance->userdata);
+}
+
 static int on_directory_changed(sd_event_source *source, const struct inotify_event *event,
                                 void *userdata)
 {
-        struct maintenance *maintenance = userdata;
-        bool is_on = access(maintenance->flag, F_OK) == 0;
-
         (void)source;
         (void)event;
-        if (is_on == maintenance->is_on)
-                return 0;
-        maintenance->is_on = is_on;
-        maintenance->changed(is_on, maintenance->userdata);
+        maintenance_look(userdata);
         return 0;
 }
 
@@ -56,6 +64,10 @@ static int watch_directory(struct maintenance *maintenance, sd_event *event)
         r = sd_event_add_inotify(event, &maintenance->watch, dirname(path),
                                  IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM,
                                  on_directory_changed, maintenance);
+        /* Of all users together, 128 processes may watch (fs.inotify.max_user_instances), and root
+         * is who counts for sandboxes too. `fpm-waker maintenance` speaks up anyhow. */
+        if (r == -EMFILE || r == -ENOSPC)
+                return 0;
         /* What cannot be seen is not there. */
         return r < 0 && r != -ENOENT && r != -EACCES ? r : 0;
 }
@@ -158,10 +170,21 @@ static int switch_off(const char *flag, const char *vhost)
         return log_fail(STATUS_SYSTEM, "cannot remove %s: %s", flag, strerror(errno));
 }
 
+/* Tells the vhost, if it is awake, that there is something to see: see status-serve.h. */
+static void nudge(const char *vhost)
+{
+        _cleanup_free_ char *directory = report_directory();
+        _cleanup_close_ int fd = -1;
+
+        if (directory)
+                fd = report_connect(directory, vhost);
+}
+
 static int switch_vhost(const char *conf, const char *word)
 {
         _cleanup_free_ char *stem = vhost_stem_of_conf(conf), *vhost = vhost_of_conf(conf);
         _cleanup_free_ char *flag = NULL;
+        int status;
 
         if (!stem || !vhost || asprintf(&flag, "%s" FLAG_SUFFIX, stem) < 0) {
                 flag = NULL;
@@ -170,10 +193,13 @@ static int switch_vhost(const char *conf, const char *word)
         if (access(conf, F_OK) < 0)
                 return log_fail(STATUS_CONF, "unknown vhost: %s: %s", conf, strerror(errno));
         if (strcmp(word, "on") == 0)
-                return switch_on(flag, vhost);
-        if (strcmp(word, "off") == 0)
-                return switch_off(flag, vhost);
-        return log_fail(STATUS_USAGE, "maintenance is on or off, not %s", word);
+                status = switch_on(flag, vhost);
+        else if (strcmp(word, "off") == 0)
+                status = switch_off(flag, vhost);
+        else
+                return log_fail(STATUS_USAGE, "maintenance is on or off, not %s", word);
+        nudge(vhost);
+        return status;
 }
 
 int maintenance(int argc, char **argv)

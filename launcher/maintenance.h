@@ -31,6 +31,9 @@ uint64_t maintenance_since_usec(const char *stem);
 /* NULL is never in maintenance. */
 bool maintenance_is_on(const struct maintenance *maintenance);
 
+/* Looks for the file; changed() is called if it has come or gone unseen. NULL is allowed. */
+void maintenance_look(struct maintenance *maintenance);
+
 /* Path of the page, whether it is there or not. */
 const char *maintenance_page(const struct maintenance *maintenance);
 

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -191,6 +193,22 @@ int report_read_file(struct report *report, const char *directory)
                 return -errno;
         n = read(fd, text, sizeof(text));
         return n < 0 ? -errno : report_parse(report, text, (size_t)n);
+}
+
+int report_connect(const char *directory, const char *vhost)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        _cleanup_close_ int fd = -1;
+        int n;
+
+        n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s/" STATUS_SOCKET, directory,
+                     vhost);
+        if (n < 0 || (size_t)n >= sizeof(address.sun_path))
+                return -ENOENT;
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+                return -errno;
+        return take_descriptor(&fd);
 }
 
 char *report_directory(void)

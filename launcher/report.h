@@ -71,5 +71,9 @@ int report_parse(struct report *report, const char *text, size_t n);
  */
 int report_read_file(struct report *report, const char *directory);
 
+/* Connects a vhost's status socket below directory, without waiting. Returns a descriptor, -errno.
+ */
+int report_connect(const char *directory, const char *vhost);
+
 /* The path of the directory of all vhosts' reports, to be freed; NULL for lack of memory. */
 char *report_directory(void);

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "../preload/gate.h"
@@ -202,23 +201,6 @@ static int find_vhosts(struct survey *survey, const char *only)
 
 /* --- what they say ------------------------------------------------------------------------- */
 
-/* Returns a descriptor, or -errno. */
-static int connect_vhost(const struct survey *survey, const char *name)
-{
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
-        _cleanup_close_ int fd = -1;
-        int n;
-
-        n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s/" STATUS_SOCKET,
-                     survey->status_directory, name);
-        if (n < 0 || (size_t)n >= sizeof(address.sun_path))
-                return -ENOENT;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-                return -errno;
-        return take_descriptor(&fd);
-}
-
 /* Reads until the other end hangs up. Returns the length, -ETIMEDOUT, -errno. */
 static ssize_t read_answer(int fd, char text[REPORT_BYTES_MAX], uint64_t deadline_usec)
 {
@@ -381,7 +363,8 @@ static int ask(struct survey *survey)
         if (!survey->connections)
                 return -ENOMEM;
         for (size_t i = 0; i < survey->n; i++)
-                survey->connections[i] = connect_vhost(survey, survey->list[i].name);
+                survey->connections[i] =
+                    report_connect(survey->status_directory, survey->list[i].name);
         for (size_t i = 0; i < survey->n; i++) {
                 if (r >= 0)
                         r = describe(survey, &survey->list[i], survey->connections[i],

@@ -28,6 +28,7 @@
 struct status {
         sd_event *event;
         status_look_t look;
+        status_asked_t asked;
         void *userdata;
 
         struct report report; /* all but what look() knows */
@@ -98,6 +99,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
         connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (connection < 0)
                 return 0;
+        status->asked(status->userdata);
         complete(status, &report);
         length = report_format(&report, text);
         /* It fits into the socket's buffer, or nobody reads it. */
@@ -289,7 +291,7 @@ static void find_unit(struct report *report)
 }
 
 int status_new(struct status **ret, sd_event *event, const char *vhost, status_look_t look,
-               void *userdata)
+               status_asked_t asked, void *userdata)
 {
         struct status *status;
         int r;
@@ -299,6 +301,7 @@ int status_new(struct status **ret, sd_event *event, const char *vhost, status_l
                 return -ENOMEM;
         status->event = event;
         status->look = look;
+        status->asked = asked;
         status->userdata = userdata;
         find_unit(&status->report);
         status_set(status, REPORT_STARTING, NULL);

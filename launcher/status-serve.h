@@ -17,12 +17,15 @@ struct status;
 /* Adds what a living container knows. Returns false if there is none. */
 typedef bool (*status_look_t)(struct container_activity *ret, void *userdata);
 
+/* Somebody has connected: what should be seen by now, but may not have been? */
+typedef void (*status_asked_t)(void *userdata);
+
 /*
  * vhost: NULL if it has no name; then only the counts are kept. A socket that cannot be made is
  * said in the log and is no error. From now on the vhost is waking. Returns 0, -errno.
  */
 int status_new(struct status **ret, sd_event *event, const char *vhost, status_look_t look,
-               void *userdata);
+               status_asked_t asked, void *userdata);
 
 /* The vhost is in this tier; why: NULL for no reason. Both again changes nothing. */
 void status_set(struct status *status, enum report_tier tier, const char *why);

@@ -103,6 +103,13 @@ static bool look(struct container_activity *ret, void *userdata)
         return true;
 }
 
+static void on_asked(void *userdata)
+{
+        const struct supervisor *supervisor = userdata;
+
+        maintenance_look(supervisor->maintenance);
+}
+
 /* --- how it ended -------------------------------------------------------------------------- */
 
 /* The client has failed before a launcher came. */
@@ -705,7 +712,7 @@ static int set_up(struct supervisor *supervisor)
                                     supervisor->plan->stem, on_maintenance, supervisor);
         if (r >= 0)
                 r = status_new(&supervisor->status, supervisor->event, supervisor->plan->vhost,
-                               look, supervisor);
+                               look, on_asked, supervisor);
         /* If the unit has WatchdogSec=: the loop itself is what must go on. */
         if (r >= 0)
                 r = sd_event_set_watchdog(supervisor->event, 1);

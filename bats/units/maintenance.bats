@@ -19,6 +19,8 @@ setup() {
 teardown() {
   [ -n "${BATS_TEST_COMPLETED:-}" ] || journal_of "$unit.service"
   remove_vhosts "$name"
+  rm -rf "/run/systemd/system/$unit.service.d"
+  systemctl daemon-reload
   rm -f "/etc/fpm-waker/$name".*
   end_test
 }
@@ -60,6 +62,19 @@ is_served() { contains "$(hello)" hello; }
   is "$(docker ps -aq)" ''
   systemctl stop "$unit.service"
   is "$(systemctl show -P Result "$unit.service")" success
+  unavailable 60
+  switch off
+  is_served
+}
+
+@test "a service that cannot watch files, since too many do, hears of it by fpm-waker maintenance" {
+  mkdir -p "/run/systemd/system/$unit.service.d"
+  printf '%s\n' '[Service]' 'SystemCallFilter=~inotify_init1:EMFILE' \
+    >"/run/systemd/system/$unit.service.d/test.conf"
+  systemctl daemon-reload
+  is_served
+  switch on
+  wait_for says 'In maintenance'
   unavailable 60
   switch off
   is_served

@@ -16,6 +16,7 @@ teardown() {
     fpm-waker status || true
     journalctl -q --no-pager -n 20 -u 'fpm-waker*' || true
   fi
+  [ ! -d /srv/www/busy.example ] || touch /srv/www/busy.example/go
   systemctl stop nonsense.service wrapped.socket wrapped.service 2>/dev/null || true
   rm -rf /run/fpm-waker-status/{nonsense,wrapped} /run/systemd/system/wrapped.*
   remove_many
@@ -69,7 +70,7 @@ PHP
   many slept.example StopAfterSec=10ms
   contains "$(hello)" hello
   many slow-start.example
-  sed -i "s|^Command=.*|Command=sh -c 'sleep 1000'|" /etc/fpm-waker/slow-start.example.conf
+  sed -i "s|^Command=.*|Command=sleep 1000|" /etc/fpm-waker/slow-start.example.conf
   systemctl start --no-block "$unit.service"
   many stopped.example
   printf '%s\n' Engine=native Command=php-fpm >/etc/fpm-waker/off.example.conf
