@@ -75,7 +75,8 @@ static char **child_environment(void)
                 return NULL;
         n = 0;
         for (char **variable = environ; *variable; variable++)
-                if (strncmp(*variable, "NOTIFY_SOCKET=", strlen("NOTIFY_SOCKET=")) != 0)
+                if (strncmp(*variable, "NOTIFY_SOCKET=", strlen("NOTIFY_SOCKET=")) != 0 &&
+                    strncmp(*variable, "WATCHDOG_", strlen("WATCHDOG_")) != 0)
                         environment[n++] = *variable;
         return environment;
 }

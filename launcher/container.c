@@ -12,6 +12,7 @@
 #include "background.h"
 #include "cgroup.h"
 #include "cleanup.h"
+#include "events.h"
 #include "freezer.h"
 #include "frozen.h"
 #include "handover-serve.h"
@@ -163,9 +164,10 @@ static int on_patience_over(sd_event_source *source, uint64_t usec, void *userda
 
         (void)source;
         (void)usec;
-        log_line(container_has_server(container)
-                     ? "the server has not ended within its drain limit: killing it"
-                     : "nothing listens to the stop signal: killing it");
+        event_say(EVENT_KILLED, NULL,
+                  container_has_server(container)
+                      ? "the server has not ended within its drain limit: killing it"
+                      : "nothing listens to the stop signal: killing it");
         container->killed = true;
         r = peer_kill(&container->launcher, SIGKILL);
         if (r < 0 && r != -ESRCH)
@@ -386,6 +388,8 @@ static uint64_t look_at_server(struct container *container)
         if (container->idle) {
                 container->idle = false;
                 container->happened(CONTAINER_BUSY, container->userdata);
+        } else {
+                container->happened(CONTAINER_LOOKED, container->userdata);
         }
         if (container->tier == TIER_FROZEN) {
                 set_tier(container, TIER_HOT);
@@ -669,6 +673,39 @@ enum tier container_tier(const struct container *container, uint64_t *ret_since_
         if (ret_since_usec)
                 *ret_since_usec = container->tier_usec;
         return container->tier;
+}
+
+void container_activity(const struct container *container, struct container_activity *ret)
+{
+        const struct watchdog *watchdog = &container->watchdog;
+        enum gate_traffic traffic;
+
+        *ret = (struct container_activity){
+            .requests = gate_requests(container->shared.gate.page),
+            .pid = server_of(container)->pid,
+        };
+        if (container->tier == TIER_FROZEN || container->tier == TIER_LIGHT) {
+                ret->idle_usec = container->idle_usec;
+                ret->sleep_usec = until_next(container);
+                if (ret->sleep_usec == GATE_INFINITY)
+                        ret->sleep_usec = 0;
+                return;
+        }
+        traffic = gate_look(container->shared.gate.page, &ret->idle_usec);
+        if (!container->ready || traffic == GATE_IN_REQUEST) {
+                ret->idle_usec = 0;
+                return;
+        }
+        if (ret->idle_usec > 0 && ret->idle_usec < watchdog->awake_usec)
+                ret->idle_usec = watchdog->awake_usec;
+        if (ret->idle_usec == 0 || watchdog->idle_usec >= GATE_INFINITY - ret->idle_usec)
+                return;
+        ret->sleep_usec = ret->idle_usec + watchdog->idle_usec;
+        if (ret->sleep_usec > gate_now_usec())
+                return;
+        ret->n_programs = container->background.n;
+        if (ret->n_programs > 0)
+                ret->sleep_usec = 0;
 }
 
 bool container_has_server(const struct container *container)

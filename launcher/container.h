@@ -26,6 +26,7 @@ enum container_event {
         CONTAINER_LIGHT,     /* has no server, but a resident launcher that starts one if need be */
         CONTAINER_IDLE,      /* was idle for long enough and has been told to stop */
         CONTAINER_BUSY,      /* told to stop when idle, it did not, and has traffic again */
+        CONTAINER_LOOKED,    /* was looked at and goes on: a moment to tell what it does */
         CONTAINER_DEAD,      /* the callee frees it */
 };
 
@@ -60,6 +61,18 @@ void container_reload(struct container *container);
 
 /* Where it is now; *ret_since_usec is since when, CLOCK_MONOTONIC. May be NULL. */
 enum tier container_tier(const struct container *container, uint64_t *ret_since_usec);
+
+/* What a container does. Times are CLOCK_MONOTONIC. */
+struct container_activity {
+        uint64_t requests;   /* begun since it got the sockets */
+        uint64_t idle_usec;  /* no request since then; 0: one runs, or it was never ready */
+        uint64_t sleep_usec; /* when it is told to stop if no request comes; 0: never, or unknown */
+        size_t n_programs;   /* that requests left running, if it is awake for them */
+        pid_t pid;           /* of the server, or of what is to become one */
+};
+
+/* Looks, and changes nothing: neither its idle time nor when it stops. */
+void container_activity(const struct container *container, struct container_activity *ret);
 
 /* True once a server has adopted a socket or takes requests. */
 bool container_has_server(const struct container *container);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "events.h"
 #include "log.h"
 
 #define USEC_PER_SEC     UINT64_C(1000000)
@@ -115,7 +116,7 @@ void failing_again(struct failing *failing, const char *reason, uint64_t limit_u
         uint64_t now_usec = gate_now_usec(), next_usec;
 
         if (failing_is_news(failing, reason)) {
-                log_line("%s", reason);
+                event_say(EVENT_FAILING, &(struct event_fields){.reason = reason}, "%s", reason);
                 (void)snprintf(failing->reason, sizeof(failing->reason), "%s", reason);
         }
         if (!failing_is(failing)) {
@@ -178,7 +179,8 @@ void failing_ready(struct failing *failing)
 void failing_end(struct failing *failing)
 {
         if (failing_is(failing) && failing->ready_usec > 0)
-                log_line(
+                event_say(
+                    EVENT_RECOVERED, &(struct event_fields){.reason = failing->reason},
                     "takes requests again after failing for %" PRIu64 " s (%u failed attempts)",
                     (failing->ready_usec - failing->since_usec) / USEC_PER_SEC, failing->attempts);
         disable(&failing->next);

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "maintenance.h"
 #include "run.h"
+#include "status-command.h"
 #include "status.h"
 
 static const struct {
@@ -15,6 +16,7 @@ static const struct {
         const char *summary;
 } subcommands[] = {
     {"run", run, "start a vhost's container and hand it the sockets that systemd passed"},
+    {"status", status_command, "show what vhosts do, and wake none"},
     {"maintenance", maintenance, "have a vhost's requests answered with 503, or end that"},
 };
 

@@ -7,9 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Longer than any path; what does not fit is cut, and the line stays one line. */
-#define LINE_MAX_BYTES 8192
-
 static struct {
         char *text;
         size_t size;
@@ -21,42 +18,57 @@ void log_capture(char *text, size_t size)
         capture.size = size;
 }
 
-void(log_line)(const char *format, ...)
+size_t log_compose(char line[LOG_LINE_MAX], size_t *ret_message, const char *format, va_list list)
 {
-        char line[LINE_MAX_BYTES];
         int saved_errno = errno;
-        size_t length = 0, prefix;
-        va_list arguments;
+        size_t length = 0;
         int written;
 
-        written = snprintf(line, sizeof(line), "%s: ", program_invocation_short_name);
+        written = snprintf(line, LOG_LINE_MAX - 1, "%s: ", program_invocation_short_name);
         if (written > 0)
-                length = (size_t)written < sizeof(line) ? (size_t)written : sizeof(line) - 1;
-        prefix = length;
+                length = (size_t)written < LOG_LINE_MAX - 1 ? (size_t)written : LOG_LINE_MAX - 2;
+        *ret_message = length;
 
         errno = saved_errno; /* for %m */
-        va_start(arguments, format);
-        written = vsnprintf(line + length, sizeof(line) - length, format, arguments);
-        va_end(arguments);
+        written = vsnprintf(line + length, LOG_LINE_MAX - 1 - length, format, list);
         if (written > 0)
-                length += (size_t)written < sizeof(line) - length ? (size_t)written
-                                                                  : sizeof(line) - length - 1;
+                length += (size_t)written < LOG_LINE_MAX - 1 - length ? (size_t)written
+                                                                      : LOG_LINE_MAX - 2 - length;
 
         /* What the environment or a file name smuggles in must not look like a second line. */
         for (size_t i = 0; i < length; i++)
                 if ((unsigned char)line[i] < ' ' || line[i] == '\x7f')
                         line[i] = '?';
+        errno = saved_errno;
+        return length;
+}
 
-        if (capture.text) {
-                (void)snprintf(capture.text, capture.size, "%.*s", (int)(length - prefix),
-                               line + prefix);
-                errno = saved_errno;
-                return;
-        }
+void log_write(char line[LOG_LINE_MAX], size_t length)
+{
+        int saved_errno = errno;
+
         /* One write, so that lines of several processes do not mix. */
         line[length++] = '\n';
         if (write(STDERR_FILENO, line, length) < 0) {
                 /* There is nowhere left to complain. */
         }
+        errno = saved_errno;
+}
+
+void(log_line)(const char *format, ...)
+{
+        char line[LOG_LINE_MAX];
+        int saved_errno = errno;
+        size_t length, message;
+        va_list arguments;
+
+        va_start(arguments, format);
+        length = log_compose(line, &message, format, arguments);
+        va_end(arguments);
+        if (capture.text)
+                (void)snprintf(capture.text, capture.size, "%.*s", (int)(length - message),
+                               line + message);
+        else
+                log_write(line, length);
         errno = saved_errno;
 }

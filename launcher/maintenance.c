@@ -9,18 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "log.h"
+#include "report.h"
 #include "status.h"
 #include "vhost.h"
 
 #define FLAG_SUFFIX ".maintenance"
 #define PAGE_SUFFIX ".maintenance.html"
-
-/* How often to look for the file if the kernel cannot tell. */
-#define LOOK_USEC (2 * UINT64_C(1000000))
 
 /* --- who watches --------------------------------------------------------------------------- */
 
@@ -33,10 +32,13 @@ struct maintenance {
         bool is_on;
 };
 
-static void look(struct maintenance *maintenance)
+void maintenance_look(struct maintenance *maintenance)
 {
-        bool is_on = access(maintenance->flag, F_OK) == 0;
+        bool is_on;
 
+        if (!maintenance)
+                return;
+        is_on = access(maintenance->flag, F_OK) == 0;
         if (is_on == maintenance->is_on)
                 return;
         maintenance->is_on = is_on;
@@ -48,16 +50,7 @@ static int on_directory_changed(sd_event_source *source, const struct inotify_ev
 {
         (void)source;
         (void)event;
-        look(userdata);
-        return 0;
-}
-
-static int on_time_to_look(sd_event_source *source, uint64_t usec, void *userdata)
-{
-        (void)usec;
-        (void)sd_event_source_set_time_relative(source, LOOK_USEC);
-        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-        look(userdata);
+        maintenance_look(userdata);
         return 0;
 }
 
@@ -71,12 +64,10 @@ static int watch_directory(struct maintenance *maintenance, sd_event *event)
         r = sd_event_add_inotify(event, &maintenance->watch, dirname(path),
                                  IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM,
                                  on_directory_changed, maintenance);
-        /* The machine has 128 of them by default for all services of one user: with more vhosts, it
-         * just takes longer. */
+        /* Of all users together, 128 processes may watch (fs.inotify.max_user_instances), and root
+         * is who counts for sandboxes too. `fpm-waker maintenance` speaks up anyhow. */
         if (r == -EMFILE || r == -ENOSPC)
-                r = sd_event_add_time_relative(event, &maintenance->watch, CLOCK_MONOTONIC,
-                                               LOOK_USEC, LOOK_USEC / 2, on_time_to_look,
-                                               maintenance);
+                return 0;
         /* What cannot be seen is not there. */
         return r < 0 && r != -ENOENT && r != -EACCES ? r : 0;
 }
@@ -113,6 +104,20 @@ int maintenance_new(struct maintenance **ret, sd_event *event, const char *stem,
 bool maintenance_is_on(const struct maintenance *maintenance)
 {
         return maintenance && maintenance->is_on;
+}
+
+uint64_t maintenance_since_usec(const char *stem)
+{
+        _cleanup_free_ char *flag = NULL;
+        struct stat st;
+
+        if (asprintf(&flag, "%s" FLAG_SUFFIX, stem) < 0) {
+                flag = NULL;
+                return 0;
+        }
+        if (stat(flag, &st) < 0)
+                return 0;
+        return (uint64_t)st.st_mtim.tv_sec * 1000000 + (uint64_t)st.st_mtim.tv_nsec / 1000;
 }
 
 const char *maintenance_page(const struct maintenance *maintenance)
@@ -165,10 +170,21 @@ static int switch_off(const char *flag, const char *vhost)
         return log_fail(STATUS_SYSTEM, "cannot remove %s: %s", flag, strerror(errno));
 }
 
+/* Tells the vhost, if it is awake, that there is something to see: see status-serve.h. */
+static void nudge(const char *vhost)
+{
+        _cleanup_free_ char *directory = report_directory();
+        _cleanup_close_ int fd = -1;
+
+        if (directory)
+                fd = report_connect(directory, vhost);
+}
+
 static int switch_vhost(const char *conf, const char *word)
 {
         _cleanup_free_ char *stem = vhost_stem_of_conf(conf), *vhost = vhost_of_conf(conf);
         _cleanup_free_ char *flag = NULL;
+        int status;
 
         if (!stem || !vhost || asprintf(&flag, "%s" FLAG_SUFFIX, stem) < 0) {
                 flag = NULL;
@@ -177,10 +193,13 @@ static int switch_vhost(const char *conf, const char *word)
         if (access(conf, F_OK) < 0)
                 return log_fail(STATUS_CONF, "unknown vhost: %s: %s", conf, strerror(errno));
         if (strcmp(word, "on") == 0)
-                return switch_on(flag, vhost);
-        if (strcmp(word, "off") == 0)
-                return switch_off(flag, vhost);
-        return log_fail(STATUS_USAGE, "maintenance is on or off, not %s", word);
+                status = switch_on(flag, vhost);
+        else if (strcmp(word, "off") == 0)
+                status = switch_off(flag, vhost);
+        else
+                return log_fail(STATUS_USAGE, "maintenance is on or off, not %s", word);
+        nudge(vhost);
+        return status;
 }
 
 int maintenance(int argc, char **argv)

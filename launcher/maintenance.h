@@ -25,8 +25,14 @@ typedef void (*maintenance_changed_t)(bool is_on, void *userdata);
 int maintenance_new(struct maintenance **ret, sd_event *event, const char *stem,
                     maintenance_changed_t changed, void *userdata);
 
+/* Since when the vhost with this stem is in maintenance, CLOCK_REALTIME; 0: it is not. */
+uint64_t maintenance_since_usec(const char *stem);
+
 /* NULL is never in maintenance. */
 bool maintenance_is_on(const struct maintenance *maintenance);
+
+/* Looks for the file; changed() is called if it has come or gone unseen. NULL is allowed. */
+void maintenance_look(struct maintenance *maintenance);
 
 /* Path of the page, whether it is there or not. */
 const char *maintenance_page(const struct maintenance *maintenance);

@@ -312,6 +312,7 @@ static int run_supervised(struct plan *plan)
         struct supervision supervision = {
             .passed = &passed,
             .launcher = plan->launcher,
+            .vhost = plan->arguments->vhost,
             .compose = plan->arguments->command ? compose_given : compose_conf,
             .userdata = plan,
         };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervise.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -13,15 +14,18 @@
 
 #include "client.h"
 #include "container.h"
+#include "events.h"
 #include "failing.h"
 #include "frozen.h"
 #include "handover-serve.h"
 #include "log.h"
 #include "maintenance.h"
 #include "responder.h"
+#include "status-serve.h"
 #include "status.h"
 
-#define USEC_PER_SEC UINT64_C(1000000)
+#define USEC_PER_MSEC UINT64_C(1000)
+#define USEC_PER_SEC  (UINT64_C(1000) * USEC_PER_MSEC)
 
 /* After a stop, a container that is just being created gets so long to come to us and be turned
  * away, and one that has ended to be removed; then the client gets SIGTERM, and later SIGKILL. */
@@ -60,6 +64,7 @@ struct supervisor {
         struct responder *responder;
         struct failing *failing;
         struct maintenance *maintenance;
+        struct status *status;
         struct attempt attempt;
         char *note;                /* see frozen.h */
         sd_event_source *patience; /* with an attempt that shall end */
@@ -89,10 +94,30 @@ static bool attempt_runs(const struct attempt *attempt)
 }
 
 /* In a failing period, the failure is what systemctl status is to show. */
-static void say_status(const struct supervisor *supervisor, const char *status)
+static void say_status(const struct supervisor *supervisor, enum report_tier tier,
+                       const char *status)
 {
-        if (!failing_is(supervisor->failing))
-                (void)sd_notifyf(0, "STATUS=%s", status);
+        if (failing_is(supervisor->failing))
+                return;
+        status_set(supervisor->status, tier, status);
+        (void)sd_notifyf(0, "STATUS=%s", status);
+}
+
+static bool look(struct container_activity *ret, void *userdata)
+{
+        const struct supervisor *supervisor = userdata;
+
+        if (!supervisor->attempt.container)
+                return false;
+        container_activity(supervisor->attempt.container, ret);
+        return true;
+}
+
+static void on_asked(void *userdata)
+{
+        const struct supervisor *supervisor = userdata;
+
+        maintenance_look(supervisor->maintenance);
 }
 
 /* --- how it ended -------------------------------------------------------------------------- */
@@ -253,6 +278,7 @@ static void maintain(struct supervisor *supervisor)
                               gate_now_usec() + MAINTENANCE_USEC, 0, on_time_to_sleep, supervisor);
         if (r < 0)
                 log_line("cannot end when nobody asks: %s", strerror(-r));
+        status_set(supervisor->status, REPORT_MAINTENANCE, NULL);
         (void)sd_notify(0, "READY=1\nSTATUS=In maintenance");
 }
 
@@ -267,6 +293,22 @@ static void fail_for_now(struct supervisor *supervisor, int status, const char *
         if (attempt->client && failing_is_news(supervisor->failing, reason))
                 client_release(attempt->client);
         failing_again(supervisor->failing, reason, attempt->composed.retry_limit_usec);
+        status_set(supervisor->status, REPORT_FAILING, reason);
+}
+
+/* The last words about an attempt. */
+static void say_end(const struct supervisor *supervisor, int status, const char *reason)
+{
+        const struct event_fields fields = {.reason = reason};
+
+        if (!*reason)
+                return;
+        if (status == STATUS_OK)
+                log_line("%s", reason);
+        else if (supervisor->reload_usec > 0)
+                event_say(EVENT_RELOAD_FAILED, &fields, "the reload has failed: %s", reason);
+        else
+                event_say(EVENT_FAILED, &fields, "%s", reason);
 }
 
 /* Captures what is said about a failure, so that it is not said over and over again. */
@@ -283,8 +325,7 @@ static void finish(struct supervisor *supervisor)
                 return;
         }
         client_release(supervisor->attempt.client);
-        if (*reason)
-                log_line("%s", reason);
+        say_end(supervisor, status, reason);
         if (maintenance_is_on(supervisor->maintenance) && !supervisor->terminated)
                 maintain(supervisor);
         else
@@ -296,41 +337,95 @@ static void finish(struct supervisor *supervisor)
 static void on_container_dead(struct supervisor *supervisor)
 {
         struct attempt *attempt = &supervisor->attempt;
+        struct container_activity activity;
 
         attempt->had_server = container_has_server(attempt->container);
         attempt->was_killed = container_was_killed(attempt->container);
+        container_activity(attempt->container, &activity);
+        status_add_requests(supervisor->status, activity.requests);
         container_free(attempt->container);
         attempt->container = NULL;
         if (!client_collect(attempt->client)) {
                 finish(supervisor);
                 return;
         }
-        say_status(supervisor, "The server has ended, waiting for the engine");
+        say_status(supervisor, REPORT_STOPPING, "The server has ended, waiting for the engine");
+}
+
+static void say_ready(struct supervisor *supervisor, uint64_t reload_usec)
+{
+        const uint64_t wake_usec = status_woken(supervisor->status);
+        const struct event_fields fields = {.wake_usec = wake_usec};
+
+        if (reload_usec > 0)
+                event_say(EVENT_RELOADED, NULL, "reloaded after %" PRIu64 " ms",
+                          (gate_now_usec() - reload_usec) / USEC_PER_MSEC);
+        else if (wake_usec > 0)
+                event_say(EVENT_READY, &fields, "ready after %" PRIu64 " ms",
+                          wake_usec / USEC_PER_MSEC);
+        else
+                event_say(EVENT_READY, NULL, "ready again");
 }
 
 static void on_container_ready(struct supervisor *supervisor)
 {
+        const uint64_t reload_usec = supervisor->reload_usec;
+
         supervisor->reload_usec = 0;
         if (supervisor->attempt.ready_usec == 0)
                 supervisor->attempt.ready_usec = gate_now_usec();
         client_release(supervisor->attempt.client);
         failing_ready(supervisor->failing);
-        if (!supervisor->stopping)
-                (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
+        if (supervisor->stopping)
+                return;
+        status_set(supervisor->status, REPORT_HOT, NULL);
+        (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
+        say_ready(supervisor, reload_usec);
+}
+
+static void on_container_idle(struct supervisor *supervisor)
+{
+        struct container_activity activity;
+
+        container_activity(supervisor->attempt.container, &activity);
+        supervisor->attempt.idle = true;
+        status_set(supervisor->status, REPORT_STOPPING, "idle");
+        (void)sd_notify(0, "STOPPING=1\nSTATUS=Idle, stopping");
+        event_say(EVENT_IDLE, &(struct event_fields){.requests = &activity.requests},
+                  "idle, stopping (requests: %" PRIu64 ")", activity.requests);
+}
+
+static void on_container_looked(struct supervisor *supervisor)
+{
+        struct container_activity activity;
+
+        container_activity(supervisor->attempt.container, &activity);
+        status_tell(supervisor->status, &activity);
 }
 
 /* The container rests: says so, and since when. */
-static void say_rest(struct supervisor *supervisor, const char *rest)
+static void say_rest(struct supervisor *supervisor, enum report_tier tier, enum event event,
+                     const char *rest)
 {
         const time_t now = time(NULL);
         char since[64];
         struct tm tm;
 
         supervisor->attempt.rested = supervisor->attempt.ready_usec > 0;
+        status_set(supervisor->status, tier, NULL);
+        event_say(event, NULL, "%s", rest);
         if (supervisor->stopping || supervisor->attempt.idle || !localtime_r(&now, &tm) ||
             strftime(since, sizeof(since), "%a %F %T %Z", &tm) == 0)
                 return;
-        (void)sd_notifyf(0, "READY=1\nSTATUS=%s since %s", rest, since);
+        (void)sd_notifyf(0, "READY=1\nSTATUS=%c%s since %s", toupper((unsigned char)*rest),
+                         rest + 1, since);
+}
+
+static void on_container_thawed(struct supervisor *supervisor)
+{
+        status_set(supervisor->status, REPORT_HOT, NULL);
+        event_say(EVENT_THAWED, NULL, "thawed");
+        (void)sd_notify(0, "STATUS=Serving requests");
 }
 
 static void on_container_event(enum container_event what, void *userdata)
@@ -343,26 +438,31 @@ static void on_container_event(enum container_event what, void *userdata)
                 break;
         case CONTAINER_RELOADING:
                 supervisor->reload_usec = gate_now_usec();
+                status_set(supervisor->status, REPORT_HOT, "reloading");
                 (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading",
                                  supervisor->reload_usec);
+                event_say(EVENT_RELOADING, NULL, "reloading");
                 break;
         case CONTAINER_FROZEN:
-                say_rest(supervisor, "Frozen");
+                say_rest(supervisor, REPORT_FROZEN, EVENT_FROZEN, "frozen");
                 break;
         case CONTAINER_THAWED:
-                say_status(supervisor, "Serving requests");
+                on_container_thawed(supervisor);
                 break;
         case CONTAINER_LIGHT:
                 client_release(supervisor->attempt.client);
-                say_rest(supervisor, "Light");
+                say_rest(supervisor, REPORT_LIGHT, EVENT_LIGHT, "light");
                 break;
         case CONTAINER_IDLE:
-                supervisor->attempt.idle = true;
-                (void)sd_notify(0, "STOPPING=1\nSTATUS=Idle, stopping");
+                on_container_idle(supervisor);
                 break;
         case CONTAINER_BUSY:
                 supervisor->attempt.idle = false;
+                status_set(supervisor->status, REPORT_HOT, NULL);
                 (void)sd_notify(0, "STATUS=Serving requests");
+                break;
+        case CONTAINER_LOOKED:
+                on_container_looked(supervisor);
                 break;
         case CONTAINER_DEAD:
                 on_container_dead(supervisor);
@@ -395,7 +495,7 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
         if (container_tier(attempt->container, NULL) == TIER_LIGHT)
                 on_container_event(CONTAINER_LIGHT, supervisor);
         else
-                say_status(supervisor, "Waiting for the server to take requests");
+                say_status(supervisor, REPORT_STARTING, "Waiting for the server to take requests");
         return NULL;
 }
 
@@ -422,7 +522,7 @@ static bool ask_again(struct supervisor *supervisor)
                 if (!client_retry(attempt->client))
                         return false;
                 /* The former container's requests may take longer than a start usually does. */
-                say_status(supervisor, "Waiting for the former container to end");
+                say_status(supervisor, REPORT_STARTING, "Waiting for the former container to end");
                 (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, 30 * USEC_PER_SEC);
                 return true;
         case DOCKER_UNREACHABLE:
@@ -488,7 +588,7 @@ static int start_attempt(struct supervisor *supervisor)
         if (r < 0)
                 return log_fail(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
                                 "cannot execute %s: %s", engine(supervisor), strerror(-r));
-        say_status(supervisor, "Starting");
+        say_status(supervisor, REPORT_STARTING, "Starting");
         return 0;
 }
 
@@ -511,7 +611,7 @@ static void attempt(struct supervisor *supervisor)
                 fail_for_now(supervisor, status, reason);
                 return;
         }
-        log_line("%s", reason);
+        say_end(supervisor, status, reason);
         leave(supervisor, status);
 }
 
@@ -577,9 +677,11 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 
         (void)source;
         (void)info;
-        if (!supervisor->terminated)
+        if (!supervisor->terminated) {
+                status_set(supervisor->status, REPORT_STOPPING, "told to stop");
                 (void)sd_notify(0, "STOPPING=1\n"
                                    "STATUS=Stopping when the running requests are done");
+        }
         supervisor->terminated = true;
         if (attempt_runs(&supervisor->attempt))
                 stop_attempt(supervisor);
@@ -594,8 +696,10 @@ static void on_maintenance(bool is_on, void *userdata)
 
         if (supervisor->terminated || supervisor->leaving)
                 return;
-        log_line("maintenance is %s", is_on ? "on" : "off");
+        event_say(is_on ? EVENT_MAINTENANCE_ON : EVENT_MAINTENANCE_OFF, NULL, "maintenance is %s",
+                  is_on ? "on" : "off");
         if (is_on && attempt_runs(&supervisor->attempt)) {
+                status_set(supervisor->status, REPORT_STOPPING, "maintenance");
                 (void)sd_notify(0, "STATUS=Stopping for maintenance");
                 stop_attempt(supervisor);
         } else if (is_on) {
@@ -604,6 +708,7 @@ static void on_maintenance(bool is_on, void *userdata)
                 supervisor->asks = sd_event_source_disable_unref(supervisor->asks);
                 responder_finish(supervisor->responder);
                 responder_retry_after(supervisor->responder, 0);
+                status_waking(supervisor->status);
                 attempt(supervisor);
         }
 }
@@ -681,6 +786,12 @@ static int set_up(struct supervisor *supervisor)
         if (r >= 0 && supervisor->plan->stem)
                 r = maintenance_new(&supervisor->maintenance, supervisor->event,
                                     supervisor->plan->stem, on_maintenance, supervisor);
+        if (r >= 0)
+                r = status_new(&supervisor->status, supervisor->event, supervisor->plan->vhost,
+                               look, on_asked, supervisor);
+        /* If the unit has WatchdogSec=: the loop itself is what must go on. */
+        if (r >= 0)
+                r = sd_event_set_watchdog(supervisor->event, 1);
         return r;
 }
 
@@ -692,6 +803,7 @@ int supervise(const struct supervision *supervision)
         };
         int r, status;
 
+        events_of(supervision->vhost);
         r = sd_event_new(&supervisor.event);
         if (r >= 0)
                 r = set_up(&supervisor);
@@ -703,6 +815,7 @@ int supervise(const struct supervision *supervision)
                 if (status < 0)
                         status = log_fail(STATUS_SYSTEM, "event loop: %s", strerror(-status));
         }
+        status_free(supervisor.status);
         attempt_done(&supervisor.attempt);
         maintenance_free(supervisor.maintenance);
         failing_free(supervisor.failing);

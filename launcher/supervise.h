@@ -24,6 +24,7 @@ struct supervision {
         const struct passed *passed; /* the sockets to hand over */
         const char *handover_path;   /* where */
         const char *launcher;        /* path of fpm-launcher */
+        const char *vhost;           /* NULL: it has no name */
         const char *stem;            /* see maintenance.h; NULL: this vhost is never in that */
         /*
          * Says for each attempt anew what it is made of. Returns 0, or an exit status after having

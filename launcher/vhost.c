@@ -8,14 +8,19 @@
 #include "status.h"
 
 /* A vhost's name is part of paths, of a container's name and of a unit's. */
-int vhost_check(const char *name)
+bool vhost_is_name(const char *name)
 {
         const char *p = name;
 
         if (isalnum((unsigned char)*p))
                 for (p++; isalnum((unsigned char)*p) || (*p && strchr("-_.", *p)); p++)
                         ;
-        if (p == name || *p)
+        return p != name && !*p;
+}
+
+int vhost_check(const char *name)
+{
+        if (!vhost_is_name(name))
                 return log_fail(STATUS_USAGE,
                                 "not the name of a vhost: \"%s\": letters, digits, and - _ . "
                                 "behind the first",

@@ -2,8 +2,13 @@
 /* A vhost's name, and its files: NAME.conf, and beside it what maintenance.h speaks of. */
 #pragma once
 
+#include <stdbool.h>
+
 #define VHOST_DIRECTORY   "/etc/fpm-waker"
 #define VHOST_CONF_SUFFIX ".conf"
+
+/* Letters, digits, and - _ . behind the first. */
+bool vhost_is_name(const char *name);
 
 /* Returns 0, or the exit status for a name that is none after having printed that. */
 int vhost_check(const char *name);

@@ -90,7 +90,8 @@ ENGINE
   php_vhost
   contains "$(hello)" hello
   [ -d "$dir/engine.gone" ]
-  said 0 ''
+  said 1 'ready after '
+  said 1 ''
 }
 
 @test "the hand-over is refused, until the launcher is the right one" {

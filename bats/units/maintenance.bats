@@ -20,6 +20,8 @@ setup() {
 teardown() {
   [ -n "${BATS_TEST_COMPLETED:-}" ] || journal_of "$unit.service"
   remove_vhosts "$name"
+  rm -rf "/run/systemd/system/$unit.service.d"
+  systemctl daemon-reload
   rm -f "/etc/fpm-waker/$name".*
   end_test
 }
@@ -28,6 +30,19 @@ switch() { fpm-waker maintenance "$name" "$1"; }
 hello() { request "$socket" /var/www/html/hello.php; }
 says() { [ "$(systemctl show -P StatusText "$unit.service")" = "$1" ]; }
 is_served() { contains "$(hello)" hello; }
+
+@test "a service that cannot watch files, since too many do, hears of it by fpm-waker maintenance" {
+  mkdir -p "/run/systemd/system/$unit.service.d"
+  printf '%s\n' '[Service]' 'SystemCallFilter=~inotify_init1:EMFILE' \
+    >"/run/systemd/system/$unit.service.d/test.conf"
+  systemctl daemon-reload
+  is_served
+  switch on
+  wait_for says 'In maintenance'
+  unavailable 60
+  switch off
+  is_served
+}
 
 @test "a page of one's own is shown, always the newest" {
   switch on
