@@ -77,6 +77,7 @@ struct resident {
 
         uint64_t first_ticks; /* when the first run started, 0: there was none yet */
         uint64_t delay_usec;  /* before the next start, 0: the last run was well */
+        bool never_ready;     /* the last run */
 };
 
 /* --- events -------------------------------------------------------------------------------- */
@@ -375,6 +376,7 @@ static bool is_by_stop_signal(const struct resident *resident, int wait_status)
 /* The server has failed: determines when it may be started again. */
 static void delay_next(struct resident *resident, bool was_ready)
 {
+        resident->never_ready = !was_ready;
         if (was_ready || resident->delay_usec == 0)
                 resident->delay_usec = DELAY_FIRST_USEC;
         else if (resident->delay_usec < DELAY_MOST_USEC)
@@ -442,20 +444,26 @@ static bool is_wanted_now(const struct resident *resident)
 }
 
 /*
- * Waits before the next start, while requests get a 503; whoever sends one of the server's signals
- * means that it can be started now. Returns true if there is any point in that start.
+ * Waits before the next start. A server that could not start will hardly do so now: requests get a
+ * 503. After a crash they stay in the queue. Whoever sends one of the server's signals means that
+ * it can be started now. Returns true if that start need not wait for a connection.
  */
 static bool back_off(struct resident *resident)
 {
         const uint64_t begin_usec = gate_now_usec(), end_usec = begin_usec + resident->delay_usec;
 
-        unavailable_begin(&resident->unavailable, resident->passed, end_usec);
+        if (resident->never_ready)
+                unavailable_begin(&resident->unavailable, resident->passed, end_usec);
         resident->liveness.word = "failing";
         forget_server_signals(resident); /* those of before the failure */
         while (!resident->stopping && !is_wanted_now(resident) && gate_now_usec() < end_usec)
                 wait_for_events(resident, end_usec);
-        if (is_wanted_now(resident) || unavailable_asked_since(&resident->unavailable, begin_usec))
+        if (unavailable_is(&resident->unavailable) &&
+            (is_wanted_now(resident) ||
+             unavailable_asked_since(&resident->unavailable, begin_usec))) {
+                forget_server_signals(resident);
                 return true;
+        }
         unavailable_finish(&resident->unavailable);
         return false;
 }

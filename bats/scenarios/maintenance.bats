@@ -46,7 +46,7 @@ is_maintained() {
   manager stop "$unit.service"
   switch on
   has_slept || fail "it woke for maintenance"
-  unavailable 60
+  contains "$(hello | tr -d '\r')" $'Status: 503 Service Unavailable\nRetry-After: 60\n'
   no_server || fail "the page woke the server"
   manager stop "$unit.service"
   is "$(manager show -P Result "$unit.service")" success

@@ -110,7 +110,7 @@ loses_monitor() {
 
 kill_server() { kill -KILL "$(server)"; }
 
-# The next request is served, at once.
+# Nothing is left behind, and the next request is served at once, while that is still so or later.
 is_killed() {
   local before former
   engine_vhost "$1" StopAfterSec=1s
@@ -122,6 +122,10 @@ is_killed() {
   wait_for is_not_main "$former"
   is_served
   sleeps_cleanly
+  is_served
+  kill -KILL "$(main_pid)"
+  wait_for nothing_remains || fail "$(remains)"
+  is_served
   is "$(socket_identity "$socket")" "$before" "the socket changed"
 }
 
