@@ -90,6 +90,13 @@ TOLD
   [ "$(told '{{.HostConfig.Memory}}')" = 67108864 ] || wait_for logged 'fpm-docker: the engine warns: Your kernel'
 }
 
+@test "what the engine could not be told is not left out" {
+  conf_vhost RetryLimit=0 $'Environment=NAME=\xff'
+  systemctl start "$service" 2>/dev/null && fail "it started"
+  is "$(exit_status)" 9
+  wait_for logged 'fpm-waker: the engine refused the container: its conf is not UTF-8'
+}
+
 @test "an image's ENTRYPOINT and CMD are kept, and its health check is not" {
   local image words
   while read -r image words; do
