@@ -42,7 +42,6 @@ struct client {
         struct complaint complaint;
 
         bool removing;         /* pid is `docker rm` */
-        bool collecting;       /* pid is the result_command */
         bool let_go;           /* the container's result is to be collected */
         bool container_ended;  /* and this can be done */
         bool given_up;         /* no further try */
@@ -194,7 +193,6 @@ static void collect(struct client *client)
 {
         int r;
 
-        client->collecting = true;
         r = start_short(client, client->result_command, on_collector_exits);
         if (r >= 0)
                 return;
@@ -248,7 +246,7 @@ int client_start(struct client *client)
         return r < 0 ? r : 0;
 }
 
-/* --- when the launcher has come ----------------------------------------------- */
+/* --- when the launcher has come ------------------------------------------------------------ */
 
 void client_let_go(struct client *client)
 {
@@ -262,10 +260,12 @@ void client_let_go(struct client *client)
 
 bool client_collect(struct client *client)
 {
-        if (client->let_go && client->pid == 0 && !client->container_ended)
-                collect(client);
+        bool is_time = client->let_go && client->pid == 0 && !client->container_ended;
+
         client->container_ended = true;
-        return client_is_running(client);
+        if (is_time)
+                collect(client);
+        return is_time || client_is_running(client);
 }
 
 int client_output(const struct client *client)

@@ -98,10 +98,10 @@ TOLD
 }
 
 @test "an image's ENTRYPOINT and CMD are kept, and its health check is not" {
-  local image words
-  while read -r image words; do
+  local image words command
+  while read -r image command words; do
     load_image "$image"
-    docker_vhost site "$image" Command= StopAfterSec=infinity Capability=CHOWN Capability=DAC_OVERRIDE \
+    docker_vhost site "$image" "$command" StopAfterSec=infinity Capability=CHOWN Capability=DAC_OVERRIDE \
       Capability=FOWNER
     echo '<?php echo "hello";' >/srv/www/site/hello.php
     contains "$(hello)" hello "$image"
@@ -109,9 +109,10 @@ TOLD
     is "$(told '{{.State.Health}}')" '<nil>' "$image"
     remove_vhosts site
   done <<'IMAGES'
-php "docker-php-entrypoint","php-fpm"
-wordpress "docker-entrypoint.sh","php-fpm"
-serversideup "entrypoint","php-fpm"
+php #Command "docker-php-entrypoint","php-fpm"
+php Command=php-fpm "php-fpm"
+wordpress #Command "docker-entrypoint.sh","php-fpm"
+serversideup Command= "entrypoint","php-fpm"
 IMAGES
 }
 
