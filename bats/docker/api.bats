@@ -48,7 +48,7 @@ json .HostConfig.Tmpfs|{"/run":"","/tmp":""}
 json .Config.Entrypoint|["/fpm-waker/fpm-launcher"]
 json .Config.Cmd|["--exit-idle-time=5min","--","docker-php-entrypoint","php-fpm","-d","error_append_string=b c"]
 json .HostConfig.Binds|["/srv/www/site:/var/www/html"]
-range .HostConfig.Mounts}}{{.Type}}:{{.Source}}:{{.Target}}:{{.ReadOnly}} {{end|bind:/usr/lib/fpm-waker:/fpm-waker:true bind:/run/fpm-waker-handover/site:/fpm-waker/run:true 
+range .HostConfig.Mounts}} {{.Type}}:{{.Source}}:{{.Target}}:{{.ReadOnly}}{{end| bind:/usr/lib/fpm-waker:/fpm-waker:true bind:/run/fpm-waker-handover/site:/fpm-waker/run:true
 index .Config.Labels "fpm-waker.vhost"|site
 TOLD
   # Docker 26 has a prefix there.
