@@ -45,7 +45,6 @@ struct client {
 
         bool monitoring;       /* pid is podman's monitor */
         bool removing;         /* pid is `docker rm` */
-        bool collecting;       /* pid is the result_command */
         bool let_go;           /* the container's result is to be collected */
         bool container_ended;  /* and this can be done */
         bool given_up;         /* no further try */
@@ -238,7 +237,6 @@ static void collect(struct client *client)
 {
         int r;
 
-        client->collecting = true;
         r = start_short(client, client->result_command, on_collector_exits);
         if (r >= 0)
                 return;
@@ -297,7 +295,7 @@ int client_start(struct client *client)
         return r < 0 ? r : 0;
 }
 
-/* --- when the launcher has come ----------------------------------------------- */
+/* --- when the launcher has come ------------------------------------------------------------ */
 
 void client_let_go(struct client *client)
 {
@@ -311,10 +309,12 @@ void client_let_go(struct client *client)
 
 bool client_collect(struct client *client)
 {
-        if (client->let_go && client->pid == 0 && !client->container_ended)
-                collect(client);
+        bool is_time = client->let_go && client->pid == 0 && !client->container_ended;
+
         client->container_ended = true;
-        return client_is_running(client);
+        if (is_time)
+                collect(client);
+        return is_time || client_is_running(client);
 }
 
 int client_output(const struct client *client)

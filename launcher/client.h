@@ -46,8 +46,8 @@ void client_give_up(struct client *client);
 void client_let_go(struct client *client);
 
 /*
- * The container has ended: has its result fetched, if the client was let go. Returns true if
- * ended() is still to be called.
+ * The container has ended: has its result fetched, if the client was let go. Returns true unless
+ * ended() had been called before: it is called later, or by this, if the result cannot be fetched.
  */
 bool client_collect(struct client *client);
 

@@ -378,6 +378,13 @@ static bool has_meaning(const struct key *key, enum conf_engine engine)
         return !key->directory_only;
 }
 
+/* Docker says what the image itself starts with every start, so that this is the default there. */
+static void complete_whole(struct conf *conf, const struct place *place)
+{
+        if (conf->engine == CONF_DOCKER && place->first[KEY_COMMAND] == 0)
+                words_done(&conf->command);
+}
+
 /* What only the whole file can tell. */
 static int check_whole(const struct conf *conf, struct place *place)
 {
@@ -433,7 +440,10 @@ int conf_read(struct conf *conf, const char *path)
         if (!file)
                 return log_fail(STATUS_CONF, "%s: %s", path, strerror(errno));
         status = read_lines(conf, &place, file);
-        return status != 0 ? status : check_whole(conf, &place);
+        if (status != 0)
+                return status;
+        complete_whole(conf, &place);
+        return check_whole(conf, &place);
 }
 
 void conf_launcher_words(struct words *words, const struct conf *conf)

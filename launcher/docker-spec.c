@@ -17,6 +17,28 @@
  */
 static const char *const root_capabilities[] = {"SETUID", "SETGID", "KILL"};
 
+/* An object that is being filled: a failure sticks. */
+struct object {
+        json_t *json;
+        bool failed;
+};
+
+/* Takes the value over; NULL is a failure. */
+static void put(struct object *object, const char *key, json_t *value)
+{
+        if (json_object_set_new(object->json, key, value) < 0)
+                object->failed = true;
+}
+
+/* Returns the object, or NULL if anything has failed. */
+static json_t *finish(struct object *object)
+{
+        if (!object->failed)
+                return object->json;
+        json_decref(object->json);
+        return NULL;
+}
+
 /* --- pieces -------------------------------------------------------------------------------- */
 
 /* NULL also if a word is not UTF-8: it must not be left out in silence. */
@@ -63,9 +85,11 @@ static json_int_t memory_bytes(const char *text)
         static const char units[] = "bkmg";
         char *end;
         uint64_t n = strtoull(text, &end, 10);
-        const char *unit = *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
+        const char *unit = *end ? strchr(units, tolower((unsigned char)*end)) : units;
 
-        return (json_int_t)(n << (unit ? 10 * (unit - units) : 0));
+        for (; unit && unit > units; unit--)
+                n = n > INT64_MAX / 1024 ? INT64_MAX : n * 1024;
+        return n > INT64_MAX ? INT64_MAX : (json_int_t)n;
 }
 
 /* How long `docker stop` and a stopping engine wait before they kill. -1: for ever. */
@@ -129,41 +153,41 @@ static json_t *capabilities(const struct conf *conf)
 
 static json_t *tmpfs(const struct conf *conf)
 {
-        json_t *object = pairs(&conf->tmpfs, ':');
+        struct object object = {.json = pairs(&conf->tmpfs, ':')};
 
-        if (conf->read_only) {
-                json_t *more = json_pack("{s:s, s:s}", "/tmp", "", "/run", "");
-
-                /* The conf's own options for them win. */
-                (void)json_object_update_missing_new(object, more);
-        }
-        return object;
+        /* The conf's own options for them win. */
+        if (conf->read_only && !json_object_get(object.json, "/tmp"))
+                put(&object, "/tmp", json_string(""));
+        if (conf->read_only && !json_object_get(object.json, "/run"))
+                put(&object, "/run", json_string(""));
+        return finish(&object);
 }
 
 static json_t *host_config(const struct docker_spec_parts *parts)
 {
         const struct conf *conf = parts->conf;
-        json_t *host;
+        struct object host = {.json = json_object()};
 
-        host = json_pack("{s:o, s:[o, o], s:o, s:[s], s:o, s:[s], s:b, s:b, s:s, s:{s:s}, s:{s:s, "
-                         "s:{s:s, s:s}}}",
-                         "Binds", strings(&conf->volumes),                      /**/
-                         "Mounts", bind(parts->libdir, "/fpm-waker"),           /**/
-                         bind(parts->rundir, "/fpm-waker/run"),                 /**/
-                         "Tmpfs", tmpfs(conf),                                  /**/
-                         "CapDrop", "ALL", "CapAdd", capabilities(conf),        /**/
-                         "SecurityOpt", "no-new-privileges",                    /**/
-                         "ReadonlyRootfs", conf->read_only,                     /**/
-                         "Init", conf->init,                                    /**/
-                         "NetworkMode", conf->network ? conf->network : "none", /**/
-                         /* It is started by a request and by nothing else. */
-                         "RestartPolicy", "Name", "no",
-                         /* For what is said before the hand-over: afterwards it comes to us. */
-                         "LogConfig", "Type", "json-file", "Config", "max-size", "64k", "max-file",
-                         "1");
-        if (host && conf->memory)
-                (void)json_object_set_new(host, "Memory", json_integer(memory_bytes(conf->memory)));
-        return host;
+        put(&host, "Binds", strings(&conf->volumes));
+        put(&host, "Mounts",
+            json_pack("[o, o]", bind(parts->libdir, "/fpm-waker"),
+                      bind(parts->rundir, "/fpm-waker/run")));
+        put(&host, "Tmpfs", tmpfs(conf));
+        put(&host, "NetworkMode", json_string(conf->network ? conf->network : "none"));
+        put(&host, "CapDrop", json_pack("[s]", "ALL"));
+        put(&host, "CapAdd", capabilities(conf));
+        put(&host, "SecurityOpt", json_pack("[s]", "no-new-privileges"));
+        put(&host, "ReadonlyRootfs", json_boolean(conf->read_only));
+        put(&host, "Init", json_boolean(conf->init));
+        if (conf->memory)
+                put(&host, "Memory", json_integer(memory_bytes(conf->memory)));
+        /* It is started by a request and by nothing else. */
+        put(&host, "RestartPolicy", json_pack("{s:s}", "Name", "no"));
+        /* For what is said before the hand-over: afterwards it comes to us. */
+        put(&host, "LogConfig",
+            json_pack("{s:s, s:{s:s, s:s}}", "Type", "json-file", "Config", "max-size", "64k",
+                      "max-file", "1"));
+        return finish(&host);
 }
 
 /* --- all of it ----------------------------------------------------------------------------- */
@@ -186,42 +210,51 @@ static json_t *labels_of(const json_t *spec)
         return labels ? labels : json_object_get(json_object_get(spec, "Config"), "Labels");
 }
 
-static int label(json_t *spec)
+static json_t *labels(const struct docker_spec_parts *parts)
 {
-        _cleanup_free_ char *text = json_dumps(spec, JSON_COMPACT);
+        struct object object = {.json = pairs(&parts->conf->labels, '=')};
+
+        put(&object, "fpm-waker.vhost", json_string(parts->vhost));
+        put(&object, "fpm-waker.version", json_string(FPM_WAKER_VERSION));
+        /* The image's name may mean another image one day. */
+        put(&object, "fpm-waker.image", json_incref(json_object_get(parts->image, "Id")));
+        return finish(&object);
+}
+
+/* Adds the label that stands for all the rest. */
+static void sign(struct object *spec)
+{
+        struct object object = {.json = labels_of(spec->json)};
+        _cleanup_free_ char *text = json_dumps(spec->json, JSON_COMPACT);
         char value[17];
 
-        if (!text)
-                return -1;
-        (void)snprintf(value, sizeof(value), "%016" PRIx64, hash(text));
-        return json_object_set_new(labels_of(spec), DOCKER_SPEC_LABEL, json_string(value));
+        (void)snprintf(value, sizeof(value), "%016" PRIx64, hash(text ? text : ""));
+        put(&object, DOCKER_SPEC_LABEL, json_string(value));
+        if (!text || object.failed)
+                spec->failed = true;
 }
 
 json_t *docker_spec_new(const struct docker_spec_parts *parts)
 {
         const struct conf *conf = parts->conf;
-        json_t *spec, *labels = pairs(&conf->labels, '=');
+        struct object spec = {.json = json_object()};
 
-        (void)json_object_set_new(labels, "fpm-waker.vhost", json_string(parts->vhost));
-        (void)json_object_set_new(labels, "fpm-waker.version", json_string(FPM_WAKER_VERSION));
-        /* The tag may point to another image one day. */
-        (void)json_object_set(labels, "fpm-waker.image", json_object_get(parts->image, "Id"));
-        spec = json_pack("{s:s, s:o, s:[s], s:o, s:o, s:s, s:i, s:{s:[s]}, s:o}",        /**/
-                         "Image", conf->image, "Labels", labels,                         /**/
-                         "Entrypoint", "/fpm-waker/fpm-launcher", "Cmd", command(parts), /**/
-                         "Env", strings(&conf->environment), "StopSignal", "SIGQUIT",    /**/
-                         "StopTimeout", (int)stop_timeout(conf),                         /**/
-                         /* A health check is traffic: it would keep the vhost awake for good. */
-                         "Healthcheck", "Test", "NONE", "HostConfig", host_config(parts));
-        if (spec && conf->user)
-                (void)json_object_set_new(spec, "User", json_string(conf->user));
-        if (spec && conf->hostname)
-                (void)json_object_set_new(spec, "Hostname", json_string(conf->hostname));
-        if (spec && label(spec) < 0) {
-                json_decref(spec);
-                return NULL;
-        }
-        return spec;
+        put(&spec, "Image", json_string(conf->image));
+        put(&spec, "Labels", labels(parts));
+        put(&spec, "Entrypoint", json_pack("[s]", "/fpm-waker/fpm-launcher"));
+        put(&spec, "Cmd", command(parts));
+        put(&spec, "Env", strings(&conf->environment));
+        if (conf->user)
+                put(&spec, "User", json_string(conf->user));
+        if (conf->hostname)
+                put(&spec, "Hostname", json_string(conf->hostname));
+        put(&spec, "StopSignal", json_string("SIGQUIT"));
+        put(&spec, "StopTimeout", json_integer(stop_timeout(conf)));
+        /* A health check is traffic: it would keep the vhost awake for good. */
+        put(&spec, "Healthcheck", json_pack("{s:[s]}", "Test", "NONE"));
+        put(&spec, "HostConfig", host_config(parts));
+        sign(&spec);
+        return finish(&spec);
 }
 
 const char *docker_spec_label(const json_t *spec)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the commands of Docker and podman have in common. Failures to add a word stick in *words. */
+/* What podman's command is made of, and would be that of an engine like it. Failures to add a word
+ * stick in *words. */
 #pragma once
 
 #include "conf.h"
@@ -15,8 +16,8 @@ void engine_stop_words(struct words *words, const struct conf *conf, const char 
 void engine_image_words(struct words *words, const struct conf *conf);
 
 /*
- * Reads the words that an image starts by itself, its ENTRYPOINT and CMD, from the engine "docker"
- * or "podman". Waits for the engine's client. Prints what is wrong and returns the exit status
- * for it, 0 on success.
+ * Reads the words that an image starts by itself, its ENTRYPOINT and CMD, from the engine,
+ * "podman". Waits for the engine's client. Prints what is wrong and returns the exit status for it,
+ * 0 on success.
  */
 int engine_inspect(const char *engine, const char *image, struct words *ret);

@@ -28,7 +28,7 @@ files() {
   for prefix in /usr /usr/local /opt/fpm-waker; do
     waker_make install PREFIX="$prefix"
     for file in bin/fpm-waker bin/fpm-launcher lib/fpm-waker/fpm-launcher \
-      lib/fpm-waker/libfpm-waker.so lib/systemd/system/fpm-waker@.socket \
+      lib/fpm-waker/fpm-docker lib/fpm-waker/libfpm-waker.so lib/systemd/system/fpm-waker@.socket \
       lib/systemd/system/fpm-waker@.service lib/systemd/user/fpm-waker-podman@.service \
       share/man/man1/fpm-launcher.1 share/man/man8/fpm-waker.8 \
       share/man/man5/fpm-waker.conf.5 share/fpm-waker/mysql.service; do

@@ -124,6 +124,14 @@ says_next_attempt_in() { [[ $(status_text) == *"; next attempt in $1 s" ]]; }
   load_lost_nothing
 }
 
+@test "docker start while it sleeps: it does not run, and the next request wakes it" {
+  conf_vhost StopAfterSec=500ms
+  live_once
+  docker start "$container" || true
+  wait_for no_container
+  live_once
+}
+
 @test "SIGKILL of fpm-waker under load loses nothing, and leaves nothing behind" {
   local waker killed=0 id
   conf_vhost StopAfterSec=1min

@@ -48,7 +48,7 @@ json .HostConfig.Tmpfs|{"/run":"","/tmp":""}
 json .Config.Entrypoint|["/fpm-waker/fpm-launcher"]
 json .Config.Cmd|["--exit-idle-time=5min","--","docker-php-entrypoint","php-fpm","-d","error_append_string=b c"]
 json .HostConfig.Binds|["/srv/www/site:/var/www/html"]
-range .HostConfig.Mounts}}{{.Type}}:{{.Source}}:{{.Target}}:{{.ReadOnly}} {{end|bind:/usr/lib/fpm-waker:/fpm-waker:true bind:/run/fpm-waker-handover/site:/fpm-waker/run:true 
+range .HostConfig.Mounts}} {{.Type}}:{{.Source}}:{{.Target}}:{{.ReadOnly}}{{end| bind:/usr/lib/fpm-waker:/fpm-waker:true bind:/run/fpm-waker-handover/site:/fpm-waker/run:true
 index .Config.Labels "fpm-waker.vhost"|site
 TOLD
   # Docker 26 has a prefix there.
@@ -90,11 +90,18 @@ TOLD
   [ "$(told '{{.HostConfig.Memory}}')" = 67108864 ] || wait_for logged 'fpm-docker: the engine warns: Your kernel'
 }
 
+@test "what the engine could not be told is not left out" {
+  conf_vhost RetryLimit=0 $'Environment=NAME=\xff'
+  systemctl start "$service" 2>/dev/null && fail "it started"
+  is "$(exit_status)" 9
+  wait_for logged 'fpm-waker: the engine refused the container: its conf is not UTF-8'
+}
+
 @test "an image's ENTRYPOINT and CMD are kept, and its health check is not" {
-  local image words
-  while read -r image words; do
+  local image words command
+  while read -r image command words; do
     load_image "$image"
-    docker_vhost site "$image" Command= StopAfterSec=infinity Capability=CHOWN Capability=DAC_OVERRIDE \
+    docker_vhost site "$image" "$command" StopAfterSec=infinity Capability=CHOWN Capability=DAC_OVERRIDE \
       Capability=FOWNER
     echo '<?php echo "hello";' >/srv/www/site/hello.php
     contains "$(hello)" hello "$image"
@@ -102,9 +109,10 @@ TOLD
     is "$(told '{{.State.Health}}')" '<nil>' "$image"
     remove_vhosts site
   done <<'IMAGES'
-php "docker-php-entrypoint","php-fpm"
-wordpress "docker-entrypoint.sh","php-fpm"
-serversideup "entrypoint","php-fpm"
+php #Command "docker-php-entrypoint","php-fpm"
+php Command=php-fpm "php-fpm"
+wordpress #Command "docker-entrypoint.sh","php-fpm"
+serversideup Command= "entrypoint","php-fpm"
 IMAGES
 }
 

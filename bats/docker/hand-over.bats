@@ -28,7 +28,7 @@ refusals() { log_of_test | grep -c "refused process .*: $1\$" || true; }
 is_refused() { is "$(refusals "$1")" "${2:-1}" "lines with the reason: $1"; }
 
 # The hello that fpm-launcher says: magic and version, little endian.
-hello_bytes='\x68\x6d\x70\x66\x02\x00\x00\x00'
+hello_bytes='\x68\x6d\x70\x66\x03\x00\x00\x00'
 
 hand_over() {
   touch "$dir/go"

@@ -48,7 +48,7 @@ who='<?php echo "user ", posix_geteuid(), ", pid 1 is ", trim(file_get_contents(
 }
 
 @test "php:fpm without its entrypoint; with an init before it" {
-  docker_vhost shape php StopAfterSec=1s
+  docker_vhost shape php Command=php-fpm StopAfterSec=1s
   echo "$who" >/srv/www/shape/who.php
   sleeps_and_wakes /var/www/html/who.php "user 33"
   remove_vhosts shape

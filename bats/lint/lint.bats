@@ -169,11 +169,12 @@ END
   is "$(needed "$build/fpm-launcher")" ''
   lacks "$(readelf -lW "$build/fpm-launcher")" INTERP
   is "$(needed "$build/fpm-waker")" '[libsystemd.so.0] [libfcgi.so.0] [libc.so.6] '
+  is "$(needed "$build/fpm-docker")" '[libcurl.so.4] [libjansson.so.4] [libc.so.6] '
 }
 
 @test "hardened: position-independent, read-only after start, no executable stack" {
   local file text
-  for file in fpm-launcher fpm-waker libfpm-waker.so; do
+  for file in fpm-docker fpm-launcher fpm-waker libfpm-waker.so; do
     text=$(readelf -hldW "$build/$file")
     matches "$text" 'Type: +DYN' "$file"
     matches "$text" 'GNU_STACK +[x0-9a-f ]+ RW +' "$file"
@@ -183,7 +184,7 @@ END
     lacks "$text" TEXTREL "$file"
   done
   # The canary of the stack protector; the shim can have none, it is also musl's.
-  for file in fpm-launcher fpm-waker; do
+  for file in fpm-docker fpm-launcher fpm-waker; do
     contains "$(nm "$build/$file")" __stack_chk_fail "$file"
   done
 }

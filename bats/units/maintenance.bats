@@ -67,14 +67,14 @@ is_served() { contains "$(hello)" hello; }
   wait_for is_served
 }
 
-@test "while it starts: no container is left" {
+@test "while it starts: no container goes on" {
   printf '%s\n' 'Command=sh -c "sleep 600; exec php-fpm"' Image=php >"/etc/fpm-waker/$name.conf"
   start client "$fastcgi" --timeout=60 "$socket" /var/www/html/hello.php
   wait_for says 'Waiting for the server to take requests'
   switch on
   wait "$pid"
   contains "$(cat "$dir/client.log")" 'Status: 503'
-  is "$(docker ps -aq)" ''
+  no_container
   unavailable 60
 }
 
