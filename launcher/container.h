@@ -64,6 +64,9 @@ enum tier container_tier(const struct container *container, uint64_t *ret_since_
 /* True once a server has adopted a socket or takes requests. */
 bool container_has_server(const struct container *container);
 
+/* True once it has been idle for long enough for the next tier. */
+bool container_has_rested(const struct container *container);
+
 /* True once the launcher, or what it has become, is dead; CONTAINER_DEAD may still be to come. */
 bool container_is_dead(const struct container *container);
 
