@@ -59,6 +59,7 @@ struct container {
         bool is_resident; /* the launcher */
         bool ready;
         bool idle;
+        bool has_rested;
         bool stopping;
         bool killed;
         bool reload_wanted;
@@ -136,6 +137,12 @@ static void look_at(struct container *container, uint64_t usec)
                 log_line("cannot look for idleness again: %s", strerror(-r));
 }
 
+/* In the light tier: somebody has connected, or its launcher has already started the server. */
+static bool is_waking(const struct container *container)
+{
+        return container->master.pidfd >= 0 || watchdog_is_asked(&container->watchdog);
+}
+
 static void thaw(struct container *container)
 {
         frozen_free(container->frozen);
@@ -151,11 +158,12 @@ static void rouse(struct container *container)
         watchdog_open(&container->watchdog, gate_now_usec());
         thaw(container);
         set_tier(container, TIER_HOT);
-        container->happened(CONTAINER_THAWED, container->userdata);
+        if (!container->stopping)
+                container->happened(CONTAINER_THAWED, container->userdata);
         look_at(container, 0);
 }
 
-/* --- stop and reload ---------------------------------------------------------------------- */
+/* --- stop and reload ----------------------------------------------------------------------- */
 
 static int on_patience_over(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -197,12 +205,13 @@ static void set_patience(struct container *container)
 
 void container_stop(struct container *container)
 {
+        bool is_news = !container->stopping;
+
+        container->stopping = true;
         rouse(container);
         stop_all(container);
-        if (container->stopping)
-                return;
-        container->stopping = true;
-        set_patience(container);
+        if (is_news)
+                set_patience(container);
 }
 
 /* A signal that came before the server had its handlers was in vain: say it again. */
@@ -217,7 +226,8 @@ static void stop_again(struct container *container)
 void container_reload(struct container *container)
 {
         rouse(container);
-        if (container->tier == TIER_LIGHT) /* it reads its configuration when it wakes */
+        /* A server that does not even start yet will read its configuration by itself. */
+        if (container->tier == TIER_LIGHT && !is_waking(container))
                 return;
         if (!container->ready) {
                 container->reload_wanted = true;
@@ -320,6 +330,17 @@ static void on_frozen_event(enum frozen_event what, void *userdata)
         rouse(userdata);
 }
 
+/*
+ * If we were held up for so long that the lease of the gate was over before all was frozen, a
+ * worker may have taken a connection.
+ */
+static bool is_still_quiet(struct container *container)
+{
+        struct gate *gate = &container->watchdog.gate;
+
+        return gate_is_closed(gate) && gate_look(gate->page, NULL) == GATE_QUIET;
+}
+
 /* Returns when to look again. */
 static uint64_t freeze(struct container *container)
 {
@@ -343,6 +364,10 @@ static uint64_t freeze(struct container *container)
         }
         set_tier(container, TIER_FROZEN);
         container->happened(CONTAINER_FROZEN, container->userdata);
+        if (!is_still_quiet(container)) {
+                rouse(container);
+                return 0;
+        }
         return until_next(container);
 }
 
@@ -351,6 +376,7 @@ static uint64_t freeze(struct container *container)
 static uint64_t go_down(struct container *container, uint64_t again_usec)
 {
         container->idle_usec = watchdog_idle_since(&container->watchdog);
+        container->has_rested = true;
         switch (container->next) {
         case TIER_FROZEN:
                 return freeze(container);
@@ -406,7 +432,7 @@ static uint64_t look_at_launcher(struct container *container)
 
         if (next_usec > now_usec)
                 return next_usec;
-        if (container->master.pidfd < 0 && !watchdog_is_asked(&container->watchdog)) {
+        if (!is_waking(container)) {
                 stop_all(container);
                 if (!container->idle)
                         container->happened(CONTAINER_IDLE, container->userdata);
@@ -431,30 +457,34 @@ static int on_time_to_look(sd_event_source *source, uint64_t usec, void *userdat
 
 /* --- what the server says ------------------------------------------------------------------ */
 
-static void forget_master(struct container *container)
+/* Without its server, a resident launcher opens the gate, forgets all in the page, and waits for
+ * connections. */
+static void become_light(struct container *container)
 {
-        container->master_dies = sd_event_source_disable_unref(container->master_dies);
-        (void)close(container->master.pidfd);
-        container->master.pidfd = -1;
-}
-
-/* Without its server, a resident launcher waits for connections by itself. */
-static int on_master_dies(sd_event_source *source, int fd, uint32_t events, void *userdata)
-{
-        struct container *container = userdata;
-
-        (void)source;
-        (void)fd;
-        (void)events;
-        forget_master(container);
         container->ready = false;
-        /* The launcher has opened the gate, and has forgotten all in the page. */
         watchdog_open(&container->watchdog, gate_now_usec());
         if (container->idle_usec == 0)
                 container->idle_usec = gate_now_usec();
         set_tier(container, TIER_LIGHT);
         container->happened(CONTAINER_LIGHT, container->userdata);
         look_at(container, until_next(container));
+}
+
+static void forget_master(struct container *container)
+{
+        container->master_dies = sd_event_source_disable_unref(container->master_dies);
+        (void)close(container->master.pidfd);
+        container->master.pidfd = -1;
+        if (container->is_resident)
+                become_light(container);
+}
+
+static int on_master_dies(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        (void)source;
+        (void)fd;
+        (void)events;
+        forget_master(userdata);
         return 0;
 }
 
@@ -711,6 +741,11 @@ void container_activity(const struct container *container, struct container_acti
 bool container_has_server(const struct container *container)
 {
         return container->master.pidfd >= 0 || container->ready;
+}
+
+bool container_has_rested(const struct container *container)
+{
+        return container->has_rested;
 }
 
 bool container_is_dead(const struct container *container)

@@ -77,6 +77,9 @@ void container_activity(const struct container *container, struct container_acti
 /* True once a server has adopted a socket or takes requests. */
 bool container_has_server(const struct container *container);
 
+/* True once it has been idle for long enough for the next tier. */
+bool container_has_rested(const struct container *container);
+
 /* True once the launcher, or what it has become, is dead; CONTAINER_DEAD may still be to come. */
 bool container_is_dead(const struct container *container);
 

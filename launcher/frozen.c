@@ -86,10 +86,11 @@ static int on_asked(sd_event_source *source, int fd, uint32_t events, void *user
         return 0;
 }
 
-/* Does a signal wait that is meant to end or to change a server? */
+/* Does a signal wait that is meant to end or to change a server? (With version 1, SIGKILL waits,
+ * too.) */
 static bool signal_waits(pid_t pid)
 {
-        static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+        static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGKILL};
         _cleanup_fclose_ FILE *stream = NULL;
         uint64_t pending = 0, set;
         char path[64], line[256];

@@ -136,7 +136,7 @@ int peer_kill(const struct peer *peer, int signal)
 
 bool peer_is_near(const struct peer *peer)
 {
-        ino_t own;
+        ino_t own = 0;
 
         return pid_namespace_of(getpid(), &own) == 0 && peer->pid_namespace == own;
 }

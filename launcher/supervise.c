@@ -51,7 +51,7 @@ struct attempt {
         bool repeated;       /* the engine was asked twice */
         bool served;         /* a launcher has got the sockets */
         bool idle;           /* the container was told to stop because it was idle */
-        bool rested;         /* the container has been idle for long enough: it had started well */
+        bool had_rested;     /* of the last container: idle for long enough, it had started well */
         bool had_server;     /* of the last container: a server had started in it */
         bool was_killed;     /* of the last container */
         int client_status;   /* once it has ended */
@@ -195,7 +195,7 @@ static bool has_failed_to_start(const struct supervisor *supervisor, int status)
                 return true;
         /* A reload that fails is to be seen as such; and a restarting engine is no fault of the
          * server: systemd waits for it before the next start. */
-        return supervisor->reload_usec == 0 && !attempt->rested &&
+        return supervisor->reload_usec == 0 && !attempt->had_rested &&
                attempt->client_status != DOCKER_STATUS_OWN &&
                gate_now_usec() - attempt->ready_usec < FAILING_STAY_USEC;
 }
@@ -339,6 +339,7 @@ static void on_container_dead(struct supervisor *supervisor)
         struct attempt *attempt = &supervisor->attempt;
         struct container_activity activity;
 
+        attempt->had_rested = container_has_rested(attempt->container);
         attempt->had_server = container_has_server(attempt->container);
         attempt->was_killed = container_was_killed(attempt->container);
         container_activity(attempt->container, &activity);
@@ -404,14 +405,13 @@ static void on_container_looked(struct supervisor *supervisor)
 }
 
 /* The container rests: says so, and since when. */
-static void say_rest(struct supervisor *supervisor, enum report_tier tier, enum event event,
+static void say_rest(const struct supervisor *supervisor, enum report_tier tier, enum event event,
                      const char *rest)
 {
         const time_t now = time(NULL);
         char since[64];
         struct tm tm;
 
-        supervisor->attempt.rested = supervisor->attempt.ready_usec > 0;
         status_set(supervisor->status, tier, NULL);
         event_say(event, NULL, "%s", rest);
         if (supervisor->stopping || supervisor->attempt.idle || !localtime_r(&now, &tm) ||

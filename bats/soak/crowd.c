@@ -88,11 +88,13 @@ static struct request choose(struct crowd *crowd)
 
 static uint64_t aimed_at(struct crowd *crowd)
 {
-        const uint64_t exit = crowd->last_end + (uint64_t)crowd->learned;
+        const uint64_t span = crowd->n_moments ? crowd->moments[below(crowd, crowd->n_moments)]
+                                               : (uint64_t)crowd->learned;
+        const uint64_t exit = crowd->last_end + span;
 
         switch (below(crowd, 8)) {
         case 0: /* anywhere */
-                return crowd->last_end + below(crowd, 2 * (uint64_t)crowd->learned);
+                return crowd->last_end + below(crowd, 2 * span);
         case 1:
         case 2:
         case 3:

@@ -13,6 +13,7 @@
 
 #define CROWD_CLIENTS_MAX   32U
 #define CROWD_ADDRESSES_MAX 4U
+#define CROWD_MOMENTS_MAX   4U
 
 #define CROWD_LOSSES_MAX    1000U
 
@@ -54,7 +55,9 @@ struct crowd {
         struct address addresses[CROWD_ADDRESSES_MAX];
         size_t n_addresses;
         unsigned n_clients;
-        unsigned keep; /* percentage of the requests with FCGI_KEEP_CONN */
+        unsigned keep;                       /* percentage of the requests with FCGI_KEEP_CONN */
+        uint64_t moments[CROWD_MOMENTS_MAX]; /* of idleness, to aim at instead of the idle exit */
+        size_t n_moments;
         struct crowd_count count;
         struct loss losses[CROWD_LOSSES_MAX]; /* the first ones */
         size_t n_losses;                      /* all */

@@ -21,7 +21,9 @@ static const char usage[] =
     "it\n"
     "has several pools. Its own options: clients=N (default 6), keep=PERCENT of its requests that "
     "ask\n"
-    "for the connection to be kept, script=PATH, http to speak HTTP with a web server.\n"
+    "for the connection to be kept, script=PATH, http to speak HTTP with a web server, at=MSEC "
+    "(several)\n"
+    "to aim at these moments of idleness, and not at one that answers teach.\n"
     "\n"
     "  --script=PATH      answer.php, as the server sees it\n"
     "  --idle=MSEC        the vhosts' idle span, default 50\n"
@@ -124,6 +126,8 @@ static void parse_vhost(char *text)
                         crowd->keep = (unsigned)number(word + 5);
                 else if (strncmp(word, "script=", 7) == 0)
                         crowd->script = word + 7;
+                else if (strncmp(word, "at=", 3) == 0 && crowd->n_moments < CROWD_MOMENTS_MAX)
+                        crowd->moments[crowd->n_moments++] = number(word + 3) * NSEC_PER_MSEC;
                 else if (strcmp(word, "http") == 0)
                         crowd->protocol = &http;
                 else if (crowd->n_addresses == CROWD_ADDRESSES_MAX ||

@@ -92,6 +92,22 @@ systemctl_at_random() {
   done
 }
 
+# Counts how often a vhost is seen frozen that was not a moment before: where a signal is counted.
+watch_freezers() {
+  local path was frozen line
+  declare -A was=()
+  while sleep 0.01; do
+    for path in /sys/fs/cgroup/system.slice/{docker-*,*/fpm-waker-native@*/server}/cgroup.events; do
+      frozen=no
+      while read -r line; do
+        [ "$line" != 'frozen 1' ] || frozen=yes
+      done 2>/dev/null <"$path" || continue
+      [ "$frozen" = "${was[$path]:-no}" ] || [ "$frozen" = no ] || printf x >>"$hammer_log/signals"
+      was[$path]=$frozen
+    done
+  done
+}
+
 # --- vhosts --------------------------------------------------------------------------------------
 
 # Every process manager on unix and TCP sockets; with kept-alive connections, for which there are
@@ -173,6 +189,33 @@ in_docker() {
     container_vhost "container-$n" keep=$((n % 2 * 30)),clients=4
   done
   drive 'idle exit, in Docker' "$@"
+}
+
+# Its signals are the times at which a vhost was seen frozen.
+native_tiers() {
+  no_vhosts
+  shipped_vhost frozen clients=6 'pm.max_children = 3'
+  tiers_of frozen 50 infinity 3000
+  shipped_vhost frozen-kept keep=50 'pm.max_children = 8'
+  tiers_of frozen-kept 50 infinity 150
+  shipped_vhost light clients=6 'pm.max_children = 3'
+  tiers_of light infinity 50 150
+  shipped_vhost all-tiers keep=20 'pm.max_children = 8'
+  tiers_of all-tiers 50 120 250
+  beside=watch_freezers
+  drive 'freeze, light, stop' "$@"
+}
+
+docker_tiers() {
+  no_vhosts
+  container_vhost frozen keep=30,clients=4
+  tiers_of frozen 50 infinity 3000
+  container_vhost light clients=4
+  tiers_of light infinity 100 400
+  container_vhost all-tiers keep=20,clients=4
+  tiers_of all-tiers 50 150 500
+  beside=watch_freezers
+  drive 'freeze, light, stop, in Docker' "$@"
 }
 
 # --- the same without fpm-waker ------------------------------------------------------------------

@@ -54,6 +54,16 @@ none_lost() {
   none_lost 10 0
 }
 
+@test "requests at the moment of the freeze, and of each other tier" {
+  native_tiers --requests=10000000 --seconds=20
+  none_lost 20 50
+}
+
+@test "the same in Docker" {
+  docker_tiers --requests=10000000 --seconds=20
+  none_lost 2 20
+}
+
 @test "behind nginx, which tries nothing twice" {
   behind_nginx --requests=10000000 --seconds=8
   none_lost 5 0

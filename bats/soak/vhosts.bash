@@ -73,6 +73,19 @@ container_vhost() {
   chmod 777 "/srv/www/$1"
 }
 
+# Spans of the tiers for NAME, which is a shipped_vhost or a container_vhost: milliseconds, or infinity.
+# Its requests are aimed at the begin of each tier.
+tiers_of() {
+  local span key=FreezeAfterSec lines=''
+  for span in "${@:2}"; do
+    case $span in infinity) ;; *) specification[$1]+=,at=$span span+=ms ;; esac
+    lines+=$key=$span$'\n'
+    case $key in FreezeAfterSec) key=LightAfterSec ;; *) key=StopAfterSec ;; esac
+  done
+  sed -i /^StopAfterSec=/d "/etc/fpm-waker/$1.conf"
+  printf %s "$lines" >>"/etc/fpm-waker/$1.conf"
+}
+
 # nginx_in_front NAME PORT KEEP-CONN: NAME, which is a vhost on a unix socket, gets its requests by
 # HTTP. nginx tries none a second time, so that none that is lost is hidden.
 nginx_in_front() {
