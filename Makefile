@@ -37,10 +37,11 @@ waker_c     = $(addprefix launcher/,fpm-waker.c $(waker_parts))
 # What each program is made of besides its main file.
 launcher_parts := background.c cgroup.c handover-fetch.c leftovers.c liveness.c log.c process.c resident.c \
                   server.c sockets.c span.c watch.c watch-process.c watchdog.c
-waker_parts    := background.c cgroup.c client.c complaint.c conf.c container.c docker.c engine.c events.c \
-                  failing.c handover-serve.c installed.c log.c maintenance.c peer.c podman.c process.c \
-                  relay.c report.c responder.c run.c sockets.c span.c status-command.c status-memory.c \
-                  status-print.c status-serve.c status-units.c supervise.c vhost.c watchdog.c words.c
+waker_parts    := background.c cgroup.c client.c complaint.c conf.c configtest.c container.c docker.c \
+                  engine.c events.c failing.c handover-serve.c installed.c log.c maintenance.c peer.c \
+                  podman.c process.c relay.c report.c responder.c run.c sockets.c span.c \
+                  status-command.c status-memory.c status-print.c status-serve.c status-units.c \
+                  supervise.c vhost.c watchdog.c words.c
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 

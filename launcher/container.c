@@ -137,20 +137,21 @@ static void stop_again(struct container *container)
         set_patience(container);
 }
 
-void container_reload(struct container *container)
+bool container_reload(struct container *container)
 {
-        if (!container->ready) {
-                container->reload_wanted = true;
-                return;
-        }
-        container->reload_wanted = false;
         if (is_fd0(container)) {
                 log_line("this server cannot reload");
-                return;
+                return false;
         }
+        if (!container->ready) {
+                container->reload_wanted = true;
+                return true;
+        }
+        container->reload_wanted = false;
         container->ready = false;
         container->happened(CONTAINER_RELOADING, container->userdata);
         send_signal(container, SIGUSR2);
+        return true;
 }
 
 /* --- frozen by somebody else --------------------------------------------------------------- */
@@ -276,7 +277,7 @@ static void hear_ready(struct container *container)
         look(container);
         stop_again(container);
         if (container->reload_wanted)
-                container_reload(container);
+                (void)container_reload(container);
 }
 
 static pid_t sender_of(struct msghdr *message)

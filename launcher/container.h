@@ -44,8 +44,9 @@ int container_new(struct container **ret, sd_event *event, const struct passed *
  */
 void container_stop(struct container *container);
 
-/* Reloads the server; if it is not ready, as soon as it is. */
-void container_reload(struct container *container);
+/* Reloads the server; if it is not ready, as soon as it is. False after having said that this one
+ * cannot. */
+bool container_reload(struct container *container);
 
 /* What a container does. Times are CLOCK_MONOTONIC. */
 struct container_activity {
