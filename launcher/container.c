@@ -223,24 +223,24 @@ static void stop_again(struct container *container)
         set_patience(container);
 }
 
-void container_reload(struct container *container)
+bool container_reload(struct container *container)
 {
         rouse(container);
-        /* A server that does not even start yet will read its configuration by itself. */
         if (container->tier == TIER_LIGHT && !is_waking(container))
-                return;
-        if (!container->ready) {
-                container->reload_wanted = true;
-                return;
-        }
-        container->reload_wanted = false;
+                return false;
         if (is_fd0(container)) {
                 log_line("this server cannot reload");
-                return;
+                return false;
         }
+        if (!container->ready) {
+                container->reload_wanted = true;
+                return true;
+        }
+        container->reload_wanted = false;
         container->ready = false;
         container->happened(CONTAINER_RELOADING, container->userdata);
         send_signal(server_of(container), SIGUSR2);
+        return true;
 }
 
 /* --- the freezer --------------------------------------------------------------------------- */
@@ -539,7 +539,7 @@ static void hear_ready(struct container *container)
         look(container);
         stop_again(container);
         if (container->reload_wanted)
-                container_reload(container);
+                (void)container_reload(container);
 }
 
 static pid_t sender_of(struct msghdr *message)

@@ -56,8 +56,12 @@ int container_new(struct container **ret, sd_event *event, const struct passed *
  */
 void container_stop(struct container *container);
 
-/* Reloads the server; if it is not ready, as soon as it is. Thaws it first. */
-void container_reload(struct container *container);
+/*
+ * Reloads the server; if it is not ready, as soon as it is. Thaws it first. False if there is none
+ * that could: after having said that this one cannot, or without a word in TIER_LIGHT, where the
+ * next one reads the newest configuration by itself.
+ */
+bool container_reload(struct container *container);
 
 /* Where it is now; *ret_since_usec is since when, CLOCK_MONOTONIC. May be NULL. */
 enum tier container_tier(const struct container *container, uint64_t *ret_since_usec);

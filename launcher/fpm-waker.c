@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "configtest.h"
 #include "log.h"
 #include "maintenance.h"
 #include "run.h"
@@ -17,6 +18,7 @@ static const struct {
 } subcommands[] = {
     {"run", run, "start a vhost's container and hand it the sockets that systemd passed"},
     {"status", status_command, "show what vhosts do, and wake none"},
+    {"configtest", configtest, "have a vhost's php-fpm test its configuration"},
     {"maintenance", maintenance, "have a vhost's requests answered with 503, or end that"},
 };
 

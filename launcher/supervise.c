@@ -72,6 +72,7 @@ struct supervisor {
 
         uint64_t reload_usec; /* CLOCK_MONOTONIC when a reload began that is not done, else 0 */
         bool terminated;      /* we were told to stop */
+        bool told_ready;      /* systemd was, by READY=1 */
         bool stopping;        /* the attempt was told to end: for that, or for maintenance */
         bool leaving;         /* exit_status stands */
         int terminate_signal; /* the next one for a client that does not come to an end */
@@ -279,6 +280,7 @@ static void maintain(struct supervisor *supervisor)
         if (r < 0)
                 log_line("cannot end when nobody asks: %s", strerror(-r));
         status_set(supervisor->status, REPORT_MAINTENANCE, NULL);
+        supervisor->told_ready = true;
         (void)sd_notify(0, "READY=1\nSTATUS=In maintenance");
 }
 
@@ -380,6 +382,7 @@ static void on_container_ready(struct supervisor *supervisor)
         if (supervisor->stopping)
                 return;
         status_set(supervisor->status, REPORT_HOT, NULL);
+        supervisor->told_ready = true;
         (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
         say_ready(supervisor, reload_usec);
 }
@@ -713,17 +716,26 @@ static void on_maintenance(bool is_on, void *userdata)
         }
 }
 
+/* With Type=notify-reload, systemd waits for an end also if there is nothing to reload. */
+static void reload_nothing(const struct supervisor *supervisor)
+{
+        if (!supervisor->told_ready || supervisor->terminated)
+                return;
+        (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, gate_now_usec());
+        (void)sd_notify(0, "READY=1");
+}
+
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
         struct supervisor *supervisor = userdata;
 
         (void)source;
         (void)info;
+        if (supervisor->attempt.container && container_reload(supervisor->attempt.container))
+                return 0;
         /* A container that is not there yet reads the newest configuration by itself. */
-        if (supervisor->attempt.container)
-                container_reload(supervisor->attempt.container);
-        else
-                failing_hurry(supervisor->failing);
+        failing_hurry(supervisor->failing);
+        reload_nothing(supervisor);
         return 0;
 }
 

@@ -3,13 +3,19 @@
 #
 # The one list of what is installed. A line is: what, where from, where to (below PREFIX, unless it
 # starts with a slash). What is a file's mode; or "in", a template in which @PREFIX@ is
-# replaced; "dir", an empty directory that is wanted as such; "link", a symbolic link.
+# replaced; "dir", an empty directory that is wanted as such; "link", a symbolic link; "never", only
+# to be uninstalled.
 
 unitdir      := lib/systemd/system
 userunitdir  := lib/systemd/user
 sharedir     := share/fpm-waker
 mandir       := share/man
 quadlet      := fpm-waker-podman@my-site.example.com.container
+
+# Type=notify-reload came with 253. Packagers say whose version counts: make install SYSTEMD_VERSION=257
+SYSTEMD_VERSION ?= $(shell systemctl --version 2>/dev/null | awk 'NR == 1 { print int($$2) }')
+reload_drop_in  := $(unitdir)/fpm-waker@.service.d/notify-reload.conf
+has_reload      := $(shell [ "0$(SYSTEMD_VERSION)" -lt 253 ] || echo yes)
 
 define installed
 755    $(BUILD)/fpm-waker                       bin/fpm-waker
@@ -21,6 +27,7 @@ link   ../lib/fpm-waker/fpm-launcher            bin/fpm-launcher
 dir    755                                      /etc/fpm-waker
 644    units/fpm-waker@.socket                  $(unitdir)/fpm-waker@.socket
 in     units/fpm-waker@.service.in              $(unitdir)/fpm-waker@.service
+$(if $(has_reload),644,never)  units/notify-reload.conf  $(reload_drop_in)
 644    units/fpm-waker-native@.socket           $(unitdir)/fpm-waker-native@.socket
 in     units/fpm-waker-native@.service.in       $(unitdir)/fpm-waker-native@.service
 644    units/fpm-waker-nspawn@.socket           $(unitdir)/fpm-waker-nspawn@.socket
@@ -43,7 +50,7 @@ endef
 export installed
 
 # Directories that are ours alone: uninstall removes them once they are empty.
-owned_dirs := lib/fpm-waker $(sharedir)/examples $(sharedir)
+owned_dirs := lib/fpm-waker $(dir $(reload_drop_in)) $(sharedir)/examples $(sharedir)
 
 # Reads the list: "$$what", "$$from" and "$$to", the last with DESTDIR and PREFIX.
 for_installed = printf '%s\n' "$$installed" | while read -r what from to; do \
@@ -53,6 +60,7 @@ for_installed = printf '%s\n' "$$installed" | while read -r what from to; do \
 install: all
 	@$(for_installed) \
 	case $$what in \
+	never) ;; \
 	dir) install -d -m "$$from" "$$to" ;; \
 	link) mkdir -p "$${to%/*}" && ln -sfn "$$from" "$$to" ;; \
 	in) install -D -m 644 "$$from" "$$to" && sed -i 's|@PREFIX@|$(PREFIX)|g' "$$to" ;; \

@@ -96,3 +96,14 @@ files() {
   run find "$dir/root" ! -type l ! -perm -444 -o -type d ! -perm -555
   is "$output" "" "not readable for all"
 }
+
+@test "Type=notify-reload is for a systemd that knows it, and uninstall does not care" {
+  local file=usr/lib/systemd/system/fpm-waker@.service.d/notify-reload.conf
+  waker_make install PREFIX=/usr SYSTEMD_VERSION=252
+  [ ! -e "$dir/root/$file" ] || fail "it is installed for systemd 252"
+  waker_make install PREFIX=/usr SYSTEMD_VERSION=253
+  [ -s "$dir/root/$file" ] || fail "it is not installed for systemd 253"
+  waker_make uninstall PREFIX=/usr SYSTEMD_VERSION=252
+  is "$(files)" ''
+  [ ! -d "$dir/root/${file%/*}" ] || fail "its directory is left"
+}

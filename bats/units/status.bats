@@ -271,7 +271,7 @@ fpm-waker: hung-2.example: does not answer
 fpm-waker: hung-3.example: does not answer
 fpm-waker: hung-4.example: does not answer"
   matches "$output" 'well.example +hot .* idle$'
-  matches "$output" 'hung-4.example +unknown .* 1 +1 .* does not answer'
+  matches "$output" 'hung-4.example +unknown .* [01] +1 .* does not answer'
   for name in hung-{1..4}.example; do
     of "$name"
     kill -CONT "$(main_pid)"
@@ -319,13 +319,12 @@ fpm-waker: hung-4.example: does not answer"
   [ "$(value wrapped memory_bytes)" -gt 10000000 ] || fail "memory: $(value wrapped memory_bytes)"
   wait_for is_state wrapped.service inactive
   is "$(value wrapped unit) $(value wrapped tier) $(value wrapped requests)" 'wrapped.service stopped 1'
-  is "$(tiers)" "docker.example off - -
-wrapped stopped - wrapped.service"
+  is "$(tiers | grep -v docker)" 'wrapped stopped - wrapped.service'
   # Its counts outlive it, but not in the table.
   systemctl stop wrapped.socket
   rm /run/systemd/system/wrapped.*
   systemctl daemon-reload
-  is "$(tiers)" 'docker.example off - -'
+  lacks "$(tiers)" wrapped
 }
 
 @test "who is not root is told so, vhost by vhost" {
