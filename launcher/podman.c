@@ -25,7 +25,6 @@ void podman_run_words(struct words *words, const struct conf *conf, const char *
         words_addf(words, "--name=fpm-waker-%s", vhost);
         /* A request must not wait for a download. */
         words_add(words, "--pull=never");
-        words_add(words, "--init=false");
         /* A health check is traffic: it would keep the vhost awake for good. */
         words_add(words, "--no-healthcheck");
         /* The container writes to our own pipe: nobody stands between, and no copy is kept. */

@@ -186,13 +186,13 @@ static void read_last(struct status *status)
         memcpy(report->wake_usec, last.wake_usec, sizeof(report->wake_usec));
 }
 
-/* As a whole or not at all. Without it, counts begin anew: no reason for a line in the log. */
+/* As a whole or not at all. Without it, counts begin anew: no reason for a line in the log. The
+ * requests of a container count when it has ended. */
 static void write_last(const struct status *status)
 {
         _cleanup_free_ char *path = NULL, *new = NULL;
         _cleanup_close_ int fd = -1;
         char text[REPORT_BYTES_MAX];
-        struct report report;
         size_t length;
 
         if (!status->connects)
@@ -205,8 +205,7 @@ static void write_last(const struct status *status)
                 new = NULL;
                 return;
         }
-        complete(status, &report);
-        length = report_format(&report, text);
+        length = report_format(&status->report, text);
         (void)unlink(new);
         fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0 || write(fd, text, length) != (ssize_t)length || rename(new, path) < 0)

@@ -87,20 +87,6 @@ are Capability=, Hostname=, Init=, Label=, Tmpfs=, and the others of fpm-waker.c
   is "$output" "fpm-waker: $dir/site.conf:1: Image=php: has a zero byte"
 }
 
-@test "podman: a sandbox by default, the server's words unchanged" {
-  conf 'Engine=podman' 'Image=php' "Command=docker-php-entrypoint php-fpm -d 'a=b c'"
-  run_conf
-  is "$status" 42 "$(cat "$dir/waker.log")"
-  is "$(sed -n '/^podman$/,/^b*c*$/p' "$dir/waker.log" | grep -v '^fpm-waker:\|systemd\|^Listening\|^Comm')" \
-    "$(printf '%s\n' podman run --detach --rm --replace --name=fpm-waker-site --pull=never \
-      --no-healthcheck --log-driver=journald --sdnotify=conmon --cgroups=split --network=none \
-      --cap-drop=ALL --cap-add=SETUID --cap-add=SETGID --cap-add=KILL \
-      --security-opt=no-new-privileges --read-only --tmpfs=/tmp --tmpfs=/run --init=false \
-      --stop-signal=SIGQUIT --stop-timeout=90 --volume=/usr/lib/fpm-waker:/fpm-waker:ro \
-      --entrypoint=/fpm-waker/fpm-launcher php \
-      --exit-idle-time=5min -- docker-php-entrypoint php-fpm -d 'a=b c')"
-}
-
 @test "podman: every key reaches the engine" {
   local word
   conf 'Engine=podman' 'Image = php:8' 'Volume=/a:/b' 'Volume=/c:/d:ro' 'Environment=NAME=some value' \
@@ -126,9 +112,9 @@ words_for() { sed -n "/^$1\$/,/^\(b\*c\|php-fpm\)\$/p" "$dir/waker.log" | grep -
   run_conf
   is "$status" 42 "$(cat "$dir/waker.log")"
   is "$(words_for podman)" "podman run --detach --conmon-pidfile=$dir/run/monitor --rm --replace \
---name=fpm-waker-site --pull=never --init=false --no-healthcheck --log-driver=passthrough \
+--name=fpm-waker-site --pull=never --no-healthcheck --log-driver=passthrough \
 --sdnotify=ignore --cgroups=split --network=none --cap-drop=ALL --cap-add=SETUID --cap-add=SETGID \
---cap-add=KILL --security-opt=no-new-privileges --read-only --tmpfs=/tmp --tmpfs=/run \
+--cap-add=KILL --security-opt=no-new-privileges --read-only --tmpfs=/tmp --tmpfs=/run --init=false \
 --stop-signal=SIGQUIT --stop-timeout=90 --volume=/usr/lib/fpm-waker:/fpm-waker:ro \
 --volume=$dir/run:/fpm-waker/run:ro --volume=/a:/b --entrypoint=/fpm-waker/fpm-launcher php \
 --exit-idle-time=5min -- php-fpm"

@@ -38,7 +38,7 @@ freezer() {
 processes() { cat "$(freezer)/cgroup.procs"; }
 php_fpm_conf() { echo "$dir/zzz.conf"; }
 leftovers() {
-  docker ps -a --format '{{.Names}} {{.Status}}'
+  docker ps --format '{{.Names}}'
   ls "/run/fpm-waker-handover/$vhost"
 }
 
