@@ -112,8 +112,6 @@ static int clear_name(const struct vhost *vhost, const json_t *spec, bool *ret_i
                 return r;
         if (answer.status != HTTP_OK)
                 return docker_outcome_say(DOCKER_REFUSED, answer.reason);
-        if (json_is_true(json_object_get(json_object_get(answer.body, "State"), "Running")))
-                return docker_outcome_say(DOCKER_NAME_IN_USE, "a container of that name runs");
         label = docker_spec_label(answer.body);
         if (label && strcmp(label, docker_spec_label(spec)) == 0) {
                 *ret_is_there = true;

@@ -151,6 +151,23 @@ says_next_attempt_in() { [[ $(status_text) == *"; next attempt in $1 s" ]]; }
   is "$(pgrep -lx 'fpm-.*' || true)" ''
 }
 
+@test "the container of a killed fpm-waker finishes its requests, and is then started again" {
+  local id
+  conf_vhost StopAfterSec=1min
+  echo '<?php touch("begun"); sleep(4); echo "slept";' >/srv/www/site/sleep.php
+  contains "$(hello)" hello
+  id=$(container_id)
+  start client "$fastcgi" "$socket" /var/www/html/sleep.php
+  wait_for test -e /srv/www/site/begun
+  kill -KILL "$(master_of_service)"
+  wait_for has_failed
+  systemctl start --no-block "$service"
+  wait_for says 'Waiting for the former container to end'
+  contains "$(hello)" hello
+  contains "$(cat "$dir/client.log")" slept
+  is "$(container_id)" "$id"
+}
+
 @test "SIGKILL of fpm-waker while fpm-docker talks to the engine" {
   local n
   conf_vhost StopAfterSec=1min

@@ -178,7 +178,8 @@ IMAGES
 
 @test "a tag that points to another image is taken over at the next wake" {
   local id image
-  conf_vhost StopAfterSec=500ms
+  # The other image has the words of the container that it comes from.
+  conf_vhost StopAfterSec=500ms Command=php-fpm
   docker tag php other
   sed -i 's/^Image=.*/Image=other/' /etc/fpm-waker/site.conf
   echo '<?php echo "hello ", getenv("WORD");' >/srv/www/site/hello.php
