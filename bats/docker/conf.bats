@@ -48,6 +48,8 @@ wrong() {
   wrong 'Memory=much' ':1: Memory: is a number of bytes, or one with K, M or G behind it'
   wrong 'Memory=1MM' ':1: Memory: is a number of bytes, or one with K, M or G behind it'
   wrong 'StopAfterSec=soon' ':1: StopAfterSec: is not a time span (90s, 5min, infinity)'
+  wrong 'FreezeAfterSec=later' ':1: FreezeAfterSec: is not a time span (90s, 5min, infinity)'
+  wrong 'LightAfterSec=1s' 'LightAfterSec=2s' ':2: LightAfterSec: is already in line 1'
   wrong 'DrainLimit=1 fortnight' ':1: DrainLimit: is not a time span (90s, 5min, infinity)'
   wrong 'BackgroundLimit=1x' ':1: BackgroundLimit: is not a time span (90s, 5min, infinity)'
   wrong 'Init=maybe' ':1: Init: is yes or no'
@@ -102,6 +104,20 @@ are Capability=, Hostname=, Init=, Label=, Tmpfs=, and the others of fpm-waker.c
   # Another user than root has no use for capabilities.
   lacks "$(cat "$dir/waker.log")" --cap-add
   lacks "$(cat "$dir/waker.log")" --read-only
+}
+
+@test "with a light tier the launcher is resident, and fpm-waker alone says when it ends" {
+  local light stop expected
+  while read -r light stop expected; do
+    conf Engine=podman Image=php "LightAfterSec=$light" "StopAfterSec=$stop" FreezeAfterSec=1s
+    run_conf
+    contains "$(xargs <"$dir/waker.log")" "fpm-launcher php $expected -- php-fpm" "$light $stop"
+  done <<'TABLE'
+10s 20s --resident
+10s infinity --resident
+infinity 20s --exit-idle-time=20s
+20s 20s --exit-idle-time=20s
+TABLE
 }
 
 # Prints what the stand-in of an engine's was given.

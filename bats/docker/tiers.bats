@@ -3,7 +3,7 @@
 # A vhost in Docker on its way down, tier by tier, and up again.
 
 load ../helpers
-load ../tiers
+load ../tiers/scenarios
 
 setup_file() { load_image php; }
 setup() { start_test; }

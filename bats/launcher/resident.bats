@@ -239,6 +239,18 @@ has_served_since() { [ "$(times_ready)" -gt "$1" ]; }
   done
 }
 
+@test "with a hand-over it ends as its server has failed, and leaves the next start to fpm-waker" {
+  start host "$fake_host" good "$dir/handover" "$www"
+  wait_for has_line "$dir/host.log" listening
+  chmod 666 "$www"
+  start resident "$launcher" "--preload=$shim" --resident "--handover=$dir/handover" -- sh -c 'exit 78'
+  resident=$pid
+  wait_for has_line "$dir/host.log" granted
+  start client "$fastcgi" --timeout=5 "$www" "$(page hello.php <<<'<?php echo "hello";')"
+  has_ended 78
+  is "$(<"$dir/resident.log")" ''
+}
+
 @test "as the init of a container: signals, orphans, sleep" {
   local outside signal
   for signal in TERM QUIT INT; do

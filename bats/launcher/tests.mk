@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What the suite launcher needs: included by the Makefile.
 
-tools: $(addprefix $(BUILD)/test/,unit-test background-test fake-host tier-test)
+tools: $(addprefix $(BUILD)/test/,unit-test background-test fake-host)
 
 # Static, to run in every bed; the sanitizers' libraries do not link statically, UBSan's trap does.
 unit_test := bats/launcher/unit-test.c launcher/complaint.c launcher/span.c launcher/watchdog.c preload/gate.c
@@ -19,12 +19,5 @@ $(BUILD)/test/background-test: $(background_test)
 	$(CC) -static $(CFLAGS) $(link) -pthread -o $@ $^
 
 $(BUILD)/test/fake-host: $(addprefix $(BUILD)/static/,bats/launcher/fake-host.o preload/gate.o)
-	@mkdir -p $(@D)
-	$(CC) -static $(CFLAGS) $(link) -o $@ $^
-
-tier_test := $(addprefix $(BUILD)/static/,bats/launcher/tier-test.o launcher/cgroup.o launcher/freezer.o \
-               launcher/span.o launcher/tier.o)
-
-$(BUILD)/test/tier-test: $(tier_test)
 	@mkdir -p $(@D)
 	$(CC) -static $(CFLAGS) $(link) -o $@ $^

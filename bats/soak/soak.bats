@@ -56,12 +56,12 @@ none_lost() {
 
 @test "requests at the moment of the freeze, and of each other tier" {
   native_tiers --requests=10000000 --seconds=20
-  none_lost 20 50
+  none_lost 10 10
 }
 
 @test "the same in Docker" {
   docker_tiers --requests=10000000 --seconds=20
-  none_lost 2 20
+  none_lost 1 5
 }
 
 @test "behind nginx, which tries nothing twice" {

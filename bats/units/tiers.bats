@@ -3,7 +3,7 @@
 # A native vhost on its way down, tier by tier, and up again.
 
 load ../helpers
-load ../tiers
+load ../tiers/scenarios
 load native
 
 setup() { start_test; }

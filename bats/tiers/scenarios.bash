@@ -256,7 +256,7 @@ thaw_latency() {
   hello
   wait_for is_frozen
   "$fastcgi" --print-request "$socket" "$site/hello.php" |
-    python3 "$tree/bats/first-byte.py" 200 "$(freezer)" "$socket" >"$dir/latency"
+    python3 "$tree/bats/tiers/first-byte.py" 200 "$(freezer)" "$socket" >"$dir/latency"
   echo "# $(cat "$dir/latency")" >&3
   # An order of magnitude: the machine may be busy.
   [ "$(grep -o 'p50 [0-9]*' "$dir/latency" | cut -c 5-)" -lt 10 ] || fail "$(cat "$dir/latency")"
