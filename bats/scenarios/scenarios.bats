@@ -83,7 +83,22 @@ stops_behind_request() {
   contains "$(cat "$dir/late.log")" 'hello from '
 }
 
-# kill COMMAND...: the server's own process is killed by that; the vhost is back by itself.
+# Three stops while four clients ask without a pause, and a last sleep: none of them is refused.
+stops_under_load() {
+  local load
+  engine_vhost "$1" StopAfterSec=1s
+  start load "$fastcgi" --clients=4 --duration=6 --timeout=60 --expect=hello "$socket" "$scripts/hello.php"
+  load=$pid
+  for _ in 1 2 3; do
+    wait_for is_awake
+    manager stop "$unit.service"
+  done
+  wait "$load" || fail "requests were lost: $(cat "$dir/load.log")"
+  matches "$(cat "$dir/load.log")" '^ok [1-9][0-9]* lost 0'
+  sleeps_cleanly
+}
+
+# crashes ENGINE COMMAND...: the server's own process is killed by that; the vhost is back by itself.
 crashes() {
   local before
   engine_vhost "$1" StopAfterSec=3s
@@ -155,6 +170,7 @@ daemon_restarts() {
 @test "docker: cold, warm, through the tiers, and again" { life docker; }
 @test "docker: a reload" { reloads docker; }
 @test "docker: a stop during a request" { stops_behind_request docker; }
+@test "docker: stops under load" { stops_under_load docker; }
 @test "docker: a crash of the container" { crashes docker kill_server; }
 @test "docker: docker kill" { crashes docker docker kill "fpm-waker-my-site.example.com"; }
 @test "docker: a kill of fpm-waker" { is_killed docker; }
@@ -164,6 +180,7 @@ daemon_restarts() {
 @test "docker run: cold, warm, through the tiers, and again" { life wrapper; }
 @test "docker run: a reload" { reloads wrapper; }
 @test "docker run: a stop during a request" { stops_behind_request wrapper; }
+@test "docker run: stops under load" { stops_under_load wrapper; }
 @test "docker run: a crash of the container" { crashes wrapper kill_server; }
 @test "docker run: docker kill" { crashes wrapper docker kill wrapped; }
 @test "docker run: a kill of fpm-waker" { is_killed wrapper; }
@@ -173,6 +190,7 @@ daemon_restarts() {
 @test "podman: cold, warm, through the tiers, and again" { life podman; }
 @test "podman: a reload" { reloads podman; }
 @test "podman: a stop during a request" { stops_behind_request podman; }
+@test "podman: stops under load" { stops_under_load podman; }
 @test "podman: a crash of the container" { crashes podman kill_server; }
 @test "podman: podman kill" { crashes podman podman kill "fpm-waker-my-site.example.com"; }
 @test "podman: a kill of the monitor" { loses_monitor podman; }
@@ -181,6 +199,7 @@ daemon_restarts() {
 @test "rootless podman: cold, warm, through the tiers, and again" { life rootless; }
 @test "rootless podman: a reload" { reloads rootless; }
 @test "rootless podman: a stop during a request" { stops_behind_request rootless; }
+@test "rootless podman: stops under load" { stops_under_load rootless; }
 @test "rootless podman: a crash of the container" { crashes rootless kill_server; }
 @test "rootless podman: podman kill" { crashes rootless as_owner podman kill "fpm-waker-my-site.example.com"; }
 @test "rootless podman: a kill of the monitor" { loses_monitor rootless; }
@@ -189,6 +208,7 @@ daemon_restarts() {
 @test "nspawn: cold, warm, through the tiers, and again" { life nspawn; }
 @test "nspawn: a reload" { reloads nspawn; }
 @test "nspawn: a stop during a request" { stops_behind_request nspawn; }
+@test "nspawn: stops under load" { stops_under_load nspawn; }
 @test "nspawn: a crash of the server" { crashes nspawn kill_server; }
 @test "nspawn: a kill of systemd-nspawn" { crashes nspawn pkill -KILL -x systemd-nspawn; }
 @test "nspawn: a kill of fpm-waker" { is_killed nspawn; }
@@ -196,5 +216,6 @@ daemon_restarts() {
 @test "native: cold, warm, through the tiers, and again" { life native; }
 @test "native: a reload" { reloads native; }
 @test "native: a stop during a request" { stops_behind_request native; }
+@test "native: stops under load" { stops_under_load native; }
 @test "native: a crash of the server" { crashes native kill_server; }
 @test "native: a kill of fpm-waker" { is_killed native; }
