@@ -188,7 +188,7 @@ static void read_last(struct status *status)
 /* As a whole or not at all. Without it, counts begin anew: no reason for a line in the log. */
 static void write_last(const struct status *status)
 {
-        _cleanup_free_ char *path = NULL, *new = NULL;
+        _cleanup_free_ char *path = NULL, *draft = NULL;
         _cleanup_close_ int fd = -1;
         char text[REPORT_BYTES_MAX];
         struct report report;
@@ -200,16 +200,16 @@ static void write_last(const struct status *status)
                 path = NULL;
                 return;
         }
-        if (asprintf(&new, "%s.new", path) < 0) {
-                new = NULL;
+        if (asprintf(&draft, "%s.new", path) < 0) {
+                draft = NULL;
                 return;
         }
         complete(status, &report);
         length = report_format(&report, text);
-        (void)unlink(new);
-        fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0 || write(fd, text, length) != (ssize_t)length || rename(new, path) < 0)
-                (void)unlink(new);
+        (void)unlink(draft);
+        fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 || write(fd, text, length) != (ssize_t)length || rename(draft, path) < 0)
+                (void)unlink(draft);
 }
 
 /* --- what happens -------------------------------------------------------------------------- */

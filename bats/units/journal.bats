@@ -119,7 +119,7 @@ recovered|$reason"
   mkdir -p /etc/fpm-waker
   printf '%s\n' Image=no-such-image Command=php-fpm RetryLimit=0 >/etc/fpm-waker/docker.example.conf
   systemctl start fpm-waker@docker.example.socket
-  ! systemctl start fpm-waker@docker.example.service
+  run ! systemctl start fpm-waker@docker.example.service
   journalctl --sync
   contains "$(journalctl -q -o cat --since="@$began" -u fpm-waker@docker.example.service FPM_WAKER_EVENT=failed)" \
     'fpm-waker: the image is missing: '

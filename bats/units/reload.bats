@@ -115,7 +115,7 @@ answers() {
   native_vhost my-site.example.com
   conf=/etc/fpm-waker/$vhost.php-fpm.conf
   run -0 setpriv --reuid=nobody env STATE_DIRECTORY=/tmp fpm-waker configtest "$vhost"
-  matches "$output" "NOTICE: configuration file $conf test is successful"
+  matches "$output" "configuration file $conf test is successful"
   echo 'no_such_key = 1' >>"$conf"
   run -78 setpriv --reuid=nobody env STATE_DIRECTORY=/tmp fpm-waker configtest "$vhost"
   is "${lines[-1]}" "fpm-waker: php-fpm refuses its configuration: ERROR: [$conf:$(wc -l <"$conf")] unknown entry 'no_such_key'"
