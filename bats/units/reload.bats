@@ -69,7 +69,8 @@ failed_reloads() {
   # In place: the mount is of this very file.
   printf '[www]\nno_such_key = 1\n' >"$dir/zzz.conf"
   ! systemctl reload "$unit.service" || fail "the reload is said to have worked"
-  matches "$(failed_reloads)" '^the server ended with status 78$'
+  is "$(failed_reloads)" "the server ended with status 78: ERROR: [/usr/local/etc/php-fpm.d/zzz.conf:2] \
+unknown entry 'no_such_key'"
   contains "$(docker_hello)" 'Status: 503'
   printf '[www]\nphp_admin_value[memory_limit] = 99M\n' >"$dir/zzz.conf"
   wait_for eval 'docker_hello | grep -F "limit 99M."'
