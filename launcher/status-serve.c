@@ -65,7 +65,8 @@ static void add_activity(struct report *report, const struct container_activity 
 {
         report->requests += activity->requests;
         report->pid = (uint64_t)activity->pid;
-        if (report->tier != REPORT_HOT)
+        if (report->tier != REPORT_HOT && report->tier != REPORT_FROZEN &&
+            report->tier != REPORT_LIGHT)
                 return;
         report->idle_usec = real_usec(activity->idle_usec);
         report->sleep_usec = real_usec(activity->sleep_usec);
