@@ -450,6 +450,11 @@ const char *client_complaint(const struct client *client)
         return client->complaint.text;
 }
 
+void client_forget_complaint(struct client *client)
+{
+        client->complaint = (struct complaint){0};
+}
+
 const struct docker_report *client_report(const struct client *client)
 {
         return &client->report;

@@ -69,6 +69,9 @@ void client_release(struct client *client);
 /* The line of its output that says best why it has ended, "": none does. */
 const char *client_complaint(const struct client *client);
 
+/* Whatever it has said until now explains nothing that comes. */
+void client_forget_complaint(struct client *client);
+
 /* What it said on its stderr about itself. */
 const struct docker_report *client_report(const struct client *client);
 

@@ -97,7 +97,7 @@ static int test(const struct conf *conf)
         _cleanup_(words_done) struct words words = {0};
         struct complaint complaint = {0};
         int reader, status;
-        pid_t pid;
+        pid_t pid = 0;
 
         compose(&words, conf);
         if (!words.list || words_result(&words) < 0)

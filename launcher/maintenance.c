@@ -174,10 +174,13 @@ static int switch_off(const char *flag, const char *vhost)
 static void nudge(const char *vhost)
 {
         _cleanup_free_ char *directory = report_directory();
-        _cleanup_close_ int fd = -1;
+        int fd;
 
-        if (directory)
-                fd = report_connect(directory, vhost);
+        if (!directory)
+                return;
+        fd = report_connect(directory, vhost);
+        if (fd >= 0)
+                (void)close(fd);
 }
 
 static int switch_vhost(const char *conf, const char *word)

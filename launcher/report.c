@@ -105,6 +105,7 @@ size_t report_format(const struct report *report, char text[REPORT_BYTES_MAX])
 {
         struct writer writer = {.text = text};
 
+        text[0] = '\0';
         put_text(&writer, "unit", report->unit);
         put_text(&writer, "tier", report_tier_name(report->tier));
         put_text(&writer, "why", report->why);

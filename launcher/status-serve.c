@@ -190,7 +190,7 @@ static void read_last(struct status *status)
  * requests of a container count when it has ended. */
 static void write_last(const struct status *status)
 {
-        _cleanup_free_ char *path = NULL, *new = NULL;
+        _cleanup_free_ char *path = NULL, *draft = NULL;
         _cleanup_close_ int fd = -1;
         char text[REPORT_BYTES_MAX];
         size_t length;
@@ -201,15 +201,15 @@ static void write_last(const struct status *status)
                 path = NULL;
                 return;
         }
-        if (asprintf(&new, "%s.new", path) < 0) {
-                new = NULL;
+        if (asprintf(&draft, "%s.new", path) < 0) {
+                draft = NULL;
                 return;
         }
         length = report_format(&status->report, text);
-        (void)unlink(new);
-        fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0 || write(fd, text, length) != (ssize_t)length || rename(new, path) < 0)
-                (void)unlink(new);
+        (void)unlink(draft);
+        fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 || write(fd, text, length) != (ssize_t)length || rename(draft, path) < 0)
+                (void)unlink(draft);
 }
 
 /* --- what happens -------------------------------------------------------------------------- */

@@ -180,7 +180,10 @@ static int explain(const struct supervisor *supervisor)
                 return log_fail(status > 0 ? status : STATUS_SYSTEM,
                                 "the server ended with status %d before it took requests%s%s",
                                 status, *complaint ? ": " : "", complaint);
-        if (status != 0)
+        if (status != 0 && supervisor->reload_usec > 0)
+                log_line("the server ended with status %d%s%s", status, *complaint ? ": " : "",
+                         complaint);
+        else if (status != 0)
                 log_line("the server ended with status %d", status);
         return status;
 }
@@ -444,6 +447,7 @@ static void on_container_event(enum container_event what, void *userdata)
                 status_set(supervisor->status, REPORT_HOT, "reloading");
                 (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading",
                                  supervisor->reload_usec);
+                client_forget_complaint(supervisor->attempt.client);
                 event_say(EVENT_RELOADING, NULL, "reloading");
                 break;
         case CONTAINER_FROZEN:

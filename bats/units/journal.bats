@@ -119,7 +119,7 @@ recovered|$reason"
   mkdir -p /etc/fpm-waker
   printf '%s\n' Image=no-such-image Command=php-fpm RetryLimit=0 >/etc/fpm-waker/docker.example.conf
   systemctl start fpm-waker@docker.example.socket
-  ! systemctl start fpm-waker@docker.example.service
+  run ! systemctl start fpm-waker@docker.example.service
   journalctl --sync
   contains "$(journalctl -q -o cat --since="@$began" -u fpm-waker@docker.example.service FPM_WAKER_EVENT=failed)" \
     'fpm-waker: the image is missing: '
@@ -151,9 +151,12 @@ matches_status() { [[ $(systemctl show -P StatusText "$unit.service") =~ $1 ]]; 
 
   many hangs.example StopAfterSec=1h
   drop_in WatchdogSec=2s
+  sed -i "s|^Command=|Command=sh -c 'env >\$STATE_DIRECTORY/env; exec \"\$@\"' sh |" /etc/fpm-waker/hangs.example.conf
   contains "$(hello)" "hello from "
   main=$(main_pid)
-  lacks "$(tr '\0' '\n' </proc/"$(pgrep -P "$main" -f 'php-fpm: master')"/environ)" WATCHDOG
+  # What is for fpm-waker alone is not for php-fpm.
+  contains "$(cat /var/lib/private/fpm-waker/hangs.example/env)" STATE_DIRECTORY=
+  lacks "$(cat /var/lib/private/fpm-waker/hangs.example/env)" WATCHDOG
   # It goes on for longer than the watchdog's time,
   wait_for -t 10 eval '[ "$(age "$main")" -gt 5 ]'
   is "$(main_pid)" "$main"

@@ -306,10 +306,12 @@ fpm-waker: hung-4.example: does not answer"
   docker_vhost docker.example php # for the image
   systemctl stop fpm-waker@docker.example.socket
   printf '%s\n' '[Socket]' ListenStream=/run/wrapped.sock FileDescriptorName=www >/run/systemd/system/wrapped.socket
-  printf '%s\n' '[Service]' Type=notify KillMode=mixed 'ExecStart=fpm-waker run --vhost=wrapped -- \' \
-    'docker run --rm --name wrapped --network=none -v /usr/lib/fpm-waker:/fpm-waker:ro \' \
-    '-v /run/fpm-waker-handover/wrapped:/fpm-waker/run:ro -v /srv/www/docker.example:/var/www/html:ro \' \
-    '--entrypoint /fpm-waker/fpm-launcher php --exit-idle-time=1s -- php-fpm' >/run/systemd/system/wrapped.service
+  local words='docker run --rm --name wrapped --network=none -v /usr/lib/fpm-waker:/fpm-waker:ro'
+  words+=' -v /run/fpm-waker-handover/wrapped:/fpm-waker/run:ro'
+  words+=' -v /srv/www/docker.example:/var/www/html:ro'
+  words+=' --entrypoint /fpm-waker/fpm-launcher php --exit-idle-time=1s -- php-fpm'
+  printf '%s\n' '[Service]' Type=notify KillMode=mixed \
+    "ExecStart=fpm-waker run --vhost=wrapped -- $words" >/run/systemd/system/wrapped.service
   echo '<?php echo "hello";' >/srv/www/docker.example/hello.php
   systemctl daemon-reload
   systemctl start wrapped.socket
