@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -155,6 +156,9 @@ int relay_new(struct relay **ret, sd_event *event, relay_line_t line, void *user
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
         child_fd = fds[1];
+        /* So that a server that is another user can open its /proc/self/fd/2, as images tell
+         * php-fpm to. Docker and podman give the pipe to that user; systemd-nspawn does not. */
+        (void)fchmod(child_fd, 0622);
         relay = calloc(1, sizeof(*relay));
         if (!relay) {
                 (void)close(fds[0]);

@@ -50,6 +50,20 @@ leaks=0'
   rm -r /srv/data
 }
 
+@test "a server of another user, or in a user namespace of its own" {
+  local uid
+  engine_vhost nspawn StopAfterSec=infinity User=www-data
+  is_served
+  is "$(stat -c %U "/proc/$(server)")" www-data
+  remove_engine_vhost
+  engine_vhost nspawn StopAfterSec=1s EngineOption=--private-users=pick
+  is_served
+  uid=$(stat -c %u "/proc/$(server)")
+  [ "$uid" -ge 65536 ] || fail "the server's user on the host: $uid"
+  sleeps_cleanly
+  is_served
+}
+
 @test "what the server writes is in the journal of the unit" {
   engine_vhost nspawn StopAfterSec=infinity
   echo '<?php error_log("a word of PHP");' >"$www/log.php"

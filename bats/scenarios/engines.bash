@@ -53,6 +53,8 @@ prepare_nspawn() {
   container=$(docker create php)
   docker export "$container" | tar -C "$tree_of_nspawn" -x
   docker rm "$container" >/dev/null
+  # For User=.
+  cp /usr/bin/getent "$tree_of_nspawn/usr/bin/"
 }
 
 # The lines that make a conf one of $engine's, with php-fpm in it.
