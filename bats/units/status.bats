@@ -345,6 +345,23 @@ answers() {
   is "$output" "$2"
 }
 
+@test "a user's vhosts, also those of a user who is not root" {
+  local name=users.example
+  # shellcheck source=bats/podman/podman.bash
+  . "$tree/bats/podman/podman.bash"
+  owner=user
+  make_user
+  as_owner mkdir -p /home/waker/.config/fpm-waker
+  as_owner cp /usr/share/fpm-waker/examples/podman.conf "/home/waker/.config/fpm-waker/$name.conf"
+  manager start "fpm-waker-podman@$name.socket"
+  run -0 as_owner fpm-waker status --user --json
+  contains "$output" "[{\"vhost\":\"$name\",\"unit\":\"fpm-waker-podman@$name.service\",\"tier\":\"stopped\","
+  manager stop "fpm-waker-podman@$name.socket"
+  run -0 as_owner fpm-waker status --user --json "$name"
+  contains "$output" '"tier":"off"'
+  rm -rf /home/waker/.config/fpm-waker
+}
+
 @test "wrong words" {
   answers 7 'fpm-waker: unknown vhost: none.example' none.example
   answers 7 'fpm-waker: unknown vhost: none.example' none.example --json
