@@ -190,7 +190,10 @@ static void format_between(cell_t cell, uint64_t from_usec, uint64_t to_usec)
 
 static void format_wake(cell_t cell, uint64_t usec)
 {
-        format_between(cell, usec > 0, usec > 0 ? usec + 1 : 0);
+        if (usec == 0)
+                (void)snprintf(cell, CELL_BYTES, "-");
+        else
+                format_span(cell, usec);
 }
 
 static void format_bytes(cell_t cell, uint64_t bytes)

@@ -107,8 +107,8 @@ unknown entry 'no_such_key'"
 
 # answers STATUS OUTPUT WORD...
 answers() {
-  run fpm-waker configtest "${@:3}"
-  is "$status $output" "$1 $2" "${*:3}"
+  run "-$1" fpm-waker configtest "${@:3}"
+  is "$output" "$2" "${*:3}"
 }
 
 @test "fpm-waker configtest says what is wrong" {

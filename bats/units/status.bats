@@ -149,14 +149,15 @@ near() {
   last=$(value count.example last_wake_usec)
   [ "$last" -gt 1000 ] && [ "$last" -lt 30000000 ] || fail "the last wake took $last us"
   is "$(value count.example memory_bytes)" null
-  # kill -9 takes the requests of this run with it, and nothing else.
+  # kill -9 takes the requests of this run with it, but for one that was there when the file was
+  # written, and nothing else.
   sed -i 's/^StopAfterSec=.*/StopAfterSec=1h/' /etc/fpm-waker/count.example.conf
   contains "$(hello)" hello
   is "$(value count.example requests) $(value count.example wakes)" '4 4'
   [ "$(value count.example memory_bytes)" -gt 1000000 ] || fail "memory: $(value count.example memory_bytes)"
   kill -KILL "$(main_pid)"
   wait_for eval '! runs_natively'
-  is "$(value count.example requests) $(value count.example wakes)" '3 4'
+  matches "$(value count.example requests) $(value count.example wakes)" '^[34] 4$'
 }
 
 # last LINE...: the file that a run of wrapped.service has left.
@@ -342,6 +343,23 @@ fpm-waker: hung-4.example: does not answer"
 answers() {
   run "-$1" fpm-waker status "${@:3}"
   is "$output" "$2"
+}
+
+@test "a user's vhosts, also those of a user who is not root" {
+  local name=users.example
+  # shellcheck source=bats/podman/podman.bash
+  . "$tree/bats/podman/podman.bash"
+  owner=user
+  make_user
+  as_owner mkdir -p /home/waker/.config/fpm-waker
+  as_owner cp /usr/share/fpm-waker/examples/podman.conf "/home/waker/.config/fpm-waker/$name.conf"
+  manager start "fpm-waker-podman@$name.socket"
+  run -0 as_owner fpm-waker status --user --json
+  contains "$output" "[{\"vhost\":\"$name\",\"unit\":\"fpm-waker-podman@$name.service\",\"tier\":\"stopped\","
+  manager stop "fpm-waker-podman@$name.socket"
+  run -0 as_owner fpm-waker status --user --json "$name"
+  contains "$output" '"tier":"off"'
+  rm -rf /home/waker/.config/fpm-waker
 }
 
 @test "wrong words" {
