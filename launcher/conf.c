@@ -241,31 +241,27 @@ enum {
         KEYS,
 };
 
+#define ONLY(engine) (1U << (engine))
+#define IMAGES       (ONLY(CONF_DOCKER) | ONLY(CONF_PODMAN))
+#define CONTAINERS   (IMAGES | ONLY(CONF_NSPAWN))
+
 static const struct key {
         const char *name;
         const char *(*set)(struct conf *conf, const char *value);
         bool repeatable;
         bool may_be_empty;
-        bool container_only; /* has no meaning with Engine=native */
-        bool image_only;     /* nor with Engine=nspawn */
-        bool directory_only; /* has a meaning with Engine=nspawn alone */
+        unsigned engines; /* the only ones with which it has a meaning, 0: all */
 } keys[KEYS] = {
     [KEY_ENGINE] = {.name = "Engine", .set = set_engine},
-    [KEY_IMAGE] = {.name = "Image", .set = set_image, .container_only = true, .image_only = true},
-    [KEY_DIRECTORY] = {.name = "Directory", .set = set_directory, .directory_only = true},
+    [KEY_IMAGE] = {.name = "Image", .set = set_image, .engines = IMAGES},
+    [KEY_DIRECTORY] = {.name = "Directory", .set = set_directory, .engines = ONLY(CONF_NSPAWN)},
     [KEY_COMMAND] = {.name = "Command", .set = set_command, .may_be_empty = true},
-    [KEY_VOLUME] = {.name = "Volume",
-                    .set = set_volume,
-                    .repeatable = true,
-                    .container_only = true},
+    [KEY_VOLUME] = {.name = "Volume", .set = set_volume, .repeatable = true, .engines = CONTAINERS},
     [KEY_ENVIRONMENT] = {.name = "Environment", .set = set_environment, .repeatable = true},
-    [KEY_USER] = {.name = "User", .set = set_user, .container_only = true},
-    [KEY_NETWORK] = {.name = "Network", .set = set_network, .container_only = true},
-    [KEY_READ_ONLY] = {.name = "ReadOnly", .set = set_read_only, .container_only = true},
-    [KEY_MEMORY] = {.name = "Memory",
-                    .set = set_memory,
-                    .container_only = true,
-                    .image_only = true},
+    [KEY_USER] = {.name = "User", .set = set_user, .engines = CONTAINERS},
+    [KEY_NETWORK] = {.name = "Network", .set = set_network, .engines = CONTAINERS},
+    [KEY_READ_ONLY] = {.name = "ReadOnly", .set = set_read_only, .engines = CONTAINERS},
+    [KEY_MEMORY] = {.name = "Memory", .set = set_memory, .engines = IMAGES},
     [KEY_FREEZE_AFTER] = {.name = "FreezeAfterSec", .set = set_freeze_after},
     [KEY_LIGHT_AFTER] = {.name = "LightAfterSec", .set = set_light_after},
     [KEY_STOP_AFTER] = {.name = "StopAfterSec", .set = set_stop_after},
@@ -275,15 +271,15 @@ static const struct key {
     [KEY_ENGINE_OPTION] = {.name = "EngineOption",
                            .set = add_engine_option,
                            .repeatable = true,
-                           .container_only = true},
+                           .engines = CONTAINERS},
     [KEY_CAPABILITY] = {.name = "Capability",
                         .set = add_capability,
                         .repeatable = true,
-                        .container_only = true},
-    [KEY_HOSTNAME] = {.name = "Hostname", .set = set_hostname, .container_only = true},
-    [KEY_INIT] = {.name = "Init", .set = set_init, .container_only = true},
-    [KEY_LABEL] = {.name = "Label", .set = add_label, .repeatable = true, .container_only = true},
-    [KEY_TMPFS] = {.name = "Tmpfs", .set = add_tmpfs, .repeatable = true, .container_only = true},
+                        .engines = IMAGES},
+    [KEY_HOSTNAME] = {.name = "Hostname", .set = set_hostname, .engines = IMAGES},
+    [KEY_INIT] = {.name = "Init", .set = set_init, .engines = IMAGES},
+    [KEY_LABEL] = {.name = "Label", .set = add_label, .repeatable = true, .engines = IMAGES},
+    [KEY_TMPFS] = {.name = "Tmpfs", .set = add_tmpfs, .repeatable = true, .engines = IMAGES},
 };
 
 /* --- reading ------------------------------------------------------------------------------- */
@@ -366,16 +362,7 @@ static int read_lines(struct conf *conf, struct place *place, FILE *file)
 
 static bool has_meaning(const struct key *key, enum conf_engine engine)
 {
-        switch (engine) {
-        case CONF_NATIVE:
-                return !key->container_only && !key->directory_only;
-        case CONF_NSPAWN:
-                return !key->image_only;
-        case CONF_DOCKER:
-        case CONF_PODMAN:
-                break;
-        }
-        return !key->directory_only;
+        return key->engines == 0 || key->engines & ONLY(engine);
 }
 
 /* Docker says what the image itself starts with every start, so that this is the default there. */

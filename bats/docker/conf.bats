@@ -66,6 +66,7 @@ are Capability=, Hostname=, Init=, Label=, Tmpfs=, and the others of fpm-waker.c
   wrong 'Engine=nspawn' ': Directory: is missing'
   wrong 'Image=php' 'Directory=/tree' 'Engine=nspawn' ':1: Image: has no meaning with Engine=nspawn'
   wrong 'Engine=nspawn' 'Directory=/tree' 'Memory=1G' ':3: Memory: has no meaning with Engine=nspawn'
+  wrong 'Engine=nspawn' 'Directory=/tree' 'Capability=CHOWN' ':3: Capability: has no meaning with Engine=nspawn'
   wrong 'Engine=nspawn' 'Directory=/tree' 'Network=web' ':3: Network: is none or host with Engine=nspawn'
   wrong 'Engine=nspawn' 'Directory=/tree' 'Command=' ':3: Command: is empty, and there is no image that has one'
   wrong 'Engine=native' 'Command=' ':2: Command: is empty, and there is no image that has one'
