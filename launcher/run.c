@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "attempt.h"
 #include "cleanup.h"
 #include "conf.h"
 #include "engine.h"

@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 #include <time.h>
 
+#include "attempt.h"
 #include "client.h"
 #include "container.h"
 #include "events.h"
@@ -42,21 +43,6 @@
 
 #define REASON_BYTES 1024
 
-/* One try to have a server that takes requests, and all that comes of it. */
-struct attempt {
-        struct composed composed;
-        struct client *client;       /* NULL: it has not come that far, or is over */
-        struct container *container; /* NULL: none lives */
-        uint64_t ready_usec; /* CLOCK_MONOTONIC when the server took requests, 0: it never has */
-        bool repeated;       /* the engine was asked twice */
-        bool served;         /* a launcher has got the sockets */
-        bool idle;           /* the container was told to stop because it was idle */
-        bool had_rested;     /* of the last container: idle for long enough, it had started well */
-        bool had_server;     /* of the last container: a server had started in it */
-        bool was_killed;     /* of the last container */
-        int client_status;   /* once it has ended */
-};
-
 struct supervisor {
         sd_event *event;
         const struct supervision *plan;
@@ -79,20 +65,6 @@ struct supervisor {
         int failure;          /* status of the last failed attempt */
         int exit_status;
 };
-
-/* For messages. */
-static const char *engine(const struct supervisor *supervisor)
-{
-        const struct attempt *attempt = &supervisor->attempt;
-
-        return attempt->composed.result_command.n > 0 ? "docker"
-                                                      : attempt->composed.command.list[0];
-}
-
-static bool attempt_runs(const struct attempt *attempt)
-{
-        return attempt->container || (attempt->client && client_is_running(attempt->client));
-}
 
 /* In a failing period, the failure is what systemctl status is to show. */
 static void say_status(const struct supervisor *supervisor, enum report_tier tier,
@@ -119,89 +91,6 @@ static void on_asked(void *userdata)
         const struct supervisor *supervisor = userdata;
 
         maintenance_look(supervisor->maintenance);
-}
-
-/* --- how it ended -------------------------------------------------------------------------- */
-
-/* The client has failed before a launcher came. */
-static int explain_refusal(const struct supervisor *supervisor, int status)
-{
-        const struct docker_report *report = client_report(supervisor->attempt.client);
-        const char *reason = *report->reason ? report->reason : "it gave no reason";
-        const char *complaint = client_complaint(supervisor->attempt.client);
-
-        if (status != DOCKER_STATUS_OWN)
-                return log_fail(status > 0 ? status : STATUS_SYSTEM,
-                                "%s ended with status %d before fpm-launcher had the sockets%s%s",
-                                engine(supervisor), status, *complaint ? ": " : "", complaint);
-        switch (report->trouble) {
-        case DOCKER_UNREACHABLE:
-                return log_fail(STATUS_ENGINE, "the engine is not reachable: %s", reason);
-        case DOCKER_NO_IMAGE:
-                return log_fail(STATUS_IMAGE, "the image is missing: %s", reason);
-        case DOCKER_NAME_IN_USE:
-                return log_fail(STATUS_IMAGE, "the container's name stays in use: %s", reason);
-        case DOCKER_NO_COMMAND:
-                return log_fail(STATUS_CONF,
-                                "image %s has neither ENTRYPOINT nor CMD: say Command= in the "
-                                "vhost's conf",
-                                reason);
-        case DOCKER_REFUSED:
-                break;
-        }
-        return log_fail(STATUS_IMAGE, "the engine refused the container: %s", reason);
-}
-
-/* Says how the attempt has ended, and returns the exit status for that. */
-static int explain(const struct supervisor *supervisor)
-{
-        const struct attempt *attempt = &supervisor->attempt;
-        const char *complaint = client_complaint(attempt->client);
-        int status = attempt->client_status;
-
-        /* Turned away, or interrupted in its start, because we were told to stop. */
-        if (supervisor->stopping && !attempt->had_server)
-                return STATUS_OK;
-        if (!attempt->served)
-                return explain_refusal(supervisor, status);
-        if (attempt->idle) {
-                if (status != 0 && status != DOCKER_STATUS_OWN)
-                        log_line("the idle server ended with status %d", status);
-                return STATUS_OK;
-        }
-        /* The client lost the engine, and with it the container's result. */
-        if (status == DOCKER_STATUS_OWN) {
-                if (supervisor->stopping && !attempt->was_killed)
-                        return STATUS_OK;
-                return log_fail(STATUS_SYSTEM, "the container has ended, but %s does not know how",
-                                engine(supervisor));
-        }
-        if (attempt->ready_usec == 0 && !supervisor->stopping)
-                return log_fail(status > 0 ? status : STATUS_SYSTEM,
-                                "the server ended with status %d before it took requests%s%s",
-                                status, *complaint ? ": " : "", complaint);
-        if (status != 0 && supervisor->reload_usec > 0)
-                log_line("the server ended with status %d%s%s", status, *complaint ? ": " : "",
-                         complaint);
-        else if (status != 0)
-                log_line("the server ended with status %d", status);
-        return status;
-}
-
-/* Has this been a start that failed, so that it makes sense to answer requests and try again? */
-static bool has_failed_to_start(const struct supervisor *supervisor, int status)
-{
-        const struct attempt *attempt = &supervisor->attempt;
-
-        if (status == STATUS_OK || supervisor->stopping || attempt->composed.retry_limit_usec == 0)
-                return false;
-        if (attempt->ready_usec == 0)
-                return true;
-        /* A reload that fails is to be seen as such; and a restarting engine is no fault of the
-         * server: systemd waits for it before the next start. */
-        return supervisor->reload_usec == 0 && !attempt->had_rested &&
-               attempt->client_status != DOCKER_STATUS_OWN &&
-               gate_now_usec() - attempt->ready_usec < FAILING_STAY_USEC;
 }
 
 /* --- the end of the service ---------------------------------------------------------------- */
@@ -323,9 +212,11 @@ static void finish(struct supervisor *supervisor)
         int status;
 
         log_capture(reason, sizeof(reason));
-        status = explain(supervisor);
+        status = attempt_explain(&supervisor->attempt, supervisor->stopping,
+                                 supervisor->reload_usec > 0);
         log_capture(NULL, 0);
-        if (has_failed_to_start(supervisor, status)) {
+        if (attempt_has_failed(&supervisor->attempt, status, supervisor->stopping,
+                               supervisor->reload_usec > 0)) {
                 fail_for_now(supervisor, status, reason);
                 return;
         }
@@ -508,15 +399,6 @@ static const char *on_knock(int connection, const struct peer *launcher, void *u
 
 /* --- attempts ------------------------------------------------------------------------------ */
 
-static void attempt_done(struct attempt *attempt)
-{
-        container_free(attempt->container);
-        client_free(attempt->client);
-        words_done(&attempt->composed.command);
-        words_done(&attempt->composed.result_command);
-        *attempt = (struct attempt){0};
-}
-
 /* The engine has not started a container, but may do so if it is asked again. */
 static bool ask_again(struct supervisor *supervisor)
 {
@@ -558,8 +440,8 @@ static void on_client_ended(int status, void *userdata)
                 return;
         }
         if (attempt->container) {
-                log_line("%s has ended with status %d, the container lives on", engine(supervisor),
-                         status);
+                log_line("%s has ended with status %d, the container lives on",
+                         attempt_engine(&supervisor->attempt), status);
                 return;
         }
         if (status != DOCKER_STATUS_OWN || !ask_again(supervisor))
@@ -594,7 +476,8 @@ static int start_attempt(struct supervisor *supervisor)
         r = client_start(attempt->client);
         if (r < 0)
                 return log_fail(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE,
-                                "cannot execute %s: %s", engine(supervisor), strerror(-r));
+                                "cannot execute %s: %s", attempt_engine(&supervisor->attempt),
+                                strerror(-r));
         say_status(supervisor, REPORT_STARTING, "Starting");
         return 0;
 }
@@ -646,8 +529,8 @@ static int on_client_patience_over(sd_event_source *source, uint64_t usec, void 
         (void)usec;
         /* container_stop() limits the time of a living container. */
         if (!supervisor->attempt.container) {
-                log_line("%s does not come to an end: signal %d", engine(supervisor),
-                         supervisor->terminate_signal);
+                log_line("%s does not come to an end: signal %d",
+                         attempt_engine(&supervisor->attempt), supervisor->terminate_signal);
                 client_kill(supervisor->attempt.client, supervisor->terminate_signal);
                 supervisor->terminate_signal = SIGKILL;
         }

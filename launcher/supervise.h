@@ -9,16 +9,8 @@
 #include <stdint.h>
 
 #include "sockets.h"
-#include "tier.h"
-#include "words.h"
 
-/* What an attempt to have a running server is made of; at first all is zero. */
-struct composed {
-        struct words command;        /* starts the container */
-        struct words result_command; /* waits for its result; empty: command does, see client.h */
-        uint64_t retry_limit_usec;   /* the longest time until the next attempt; 0: there is none */
-        struct tier_spans spans;     /* when it rests, see container_rest */
-};
+struct composed;
 
 struct supervision {
         const struct passed *passed; /* the sockets to hand over */
@@ -27,8 +19,8 @@ struct supervision {
         const char *vhost;           /* NULL: it has no name */
         const char *stem;            /* see maintenance.h; NULL: this vhost is never in that */
         /*
-         * Says for each attempt anew what it is made of. Returns 0, or an exit status after having
-         * printed what is wrong.
+         * Says for each attempt anew what it is made of, see attempt.h. Returns 0, or an exit
+         * status after having printed what is wrong.
          */
         int (*compose)(struct composed *composed, void *userdata);
         void *userdata;
