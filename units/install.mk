@@ -14,8 +14,9 @@ quadlet      := fpm-waker-podman@my-site.example.com.container
 
 # Type=notify-reload came with 253. Packagers say whose version counts: make install SYSTEMD_VERSION=257
 SYSTEMD_VERSION ?= $(shell systemctl --version 2>/dev/null | awk 'NR == 1 { print int($$2) }')
-reload_drop_in  := $(unitdir)/fpm-waker@.service.d/notify-reload.conf
 has_reload      := $(shell [ "0$(SYSTEMD_VERSION)" -lt 253 ] || echo yes)
+reload_dirs     := $(unitdir)/fpm-waker@.service.d $(unitdir)/fpm-waker-nspawn@.service.d \
+                   $(unitdir)/fpm-waker-podman@.service.d $(userunitdir)/fpm-waker-podman@.service.d
 
 define installed
 755    $(BUILD)/fpm-waker                       bin/fpm-waker
@@ -27,7 +28,6 @@ link   ../lib/fpm-waker/fpm-launcher            bin/fpm-launcher
 dir    755                                      /etc/fpm-waker
 644    units/fpm-waker@.socket                  $(unitdir)/fpm-waker@.socket
 in     units/fpm-waker@.service.in              $(unitdir)/fpm-waker@.service
-$(if $(has_reload),644,never)  units/notify-reload.conf  $(reload_drop_in)
 644    units/fpm-waker-native@.socket           $(unitdir)/fpm-waker-native@.socket
 in     units/fpm-waker-native@.service.in       $(unitdir)/fpm-waker-native@.service
 644    units/fpm-waker-nspawn@.socket           $(unitdir)/fpm-waker-nspawn@.socket
@@ -44,13 +44,15 @@ in     units/nginx.service.in                   $(sharedir)/nginx.service
 644    units/examples/nspawn.conf               $(sharedir)/examples/nspawn.conf
 644    units/examples/podman.conf               $(sharedir)/examples/podman.conf
 in     units/examples/$(quadlet)  $(sharedir)/examples/$(quadlet)
+$(foreach dir,$(reload_dirs),
+$(if $(has_reload),644,never)  units/notify-reload.conf  $(dir)/notify-reload.conf)
 $(foreach page,$(wildcard man/*.[1-9]),
 644    $(page)                                  $(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 endef
 export installed
 
 # Directories that are ours alone: uninstall removes them once they are empty.
-owned_dirs := lib/fpm-waker $(dir $(reload_drop_in)) $(sharedir)/examples $(sharedir)
+owned_dirs := lib/fpm-waker $(reload_dirs) $(sharedir)/examples $(sharedir)
 
 # Reads the list: "$$what", "$$from" and "$$to", the last with DESTDIR and PREFIX.
 for_installed = printf '%s\n' "$$installed" | while read -r what from to; do \

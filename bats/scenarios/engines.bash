@@ -138,13 +138,14 @@ server() { pgrep -of 'php-fpm: master process'; }
 # Prints all that is left of a vhost but its socket unit: nothing, if it sleeps as it should.
 remains() {
   case $engine in
-    docker | wrapper) docker ps -aq ;;
+    docker) docker ps -q ;; # it keeps its container, stopped
+    wrapper) docker ps -aq ;;
     podman | rootless) containers ;;
   esac
   pgrep -a 'php-fpm|fpm-waker|fpm-responder|fpm-launcher|conmon|systemd-nspawn' || true
   find /sys/fs/cgroup -type d '(' -path "*/$unit.service*" -o -name 'docker-*.scope' -o \
     -name 'libpod-*' ')' 2>/dev/null
-  [ ! -e "$handover" ] || find "$handover"
+  [ ! -e "$handover" ] || find "$handover" -mindepth 1
   findmnt -rno TARGET | grep -E '/containers/.*/merged$|/unix-export/' || true
 }
 

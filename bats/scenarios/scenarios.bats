@@ -25,31 +25,61 @@ teardown() {
 
 # --- the scenarios -------------------------------------------------------------------------------
 
-# How a vhost is when nobody asks, from one tier to the next: what its conf says, and what comes of it
-# before the next request.
-tiers=(
-  'StopAfterSec=1s sleeps_cleanly'
-)
-
-# Cold, warm, and through each tier, twice.
+# Cold, warm, asleep, and again.
 life() {
-  local before tier first
-  for tier in "${tiers[@]}"; do
-    engine_vhost "$1" "${tier% *}"
-    before=$(socket_identity "$socket" && backlog "$socket")
-    has_slept || fail "it runs before the first request"
-    for _ in 1 2; do
-      is_served
-      first=$(main_pid)
-      is_served
-      is_awake
-      is "$(main_pid)" "$first" "the same service"
-      "${tier#* }"
-      is "$(socket_identity "$socket" && backlog "$socket")" "$before" "the socket changed"
-    done
+  goes_down "$1" sleeps_cleanly StopAfterSec=1s
+}
+
+# goes_down ENGINE HOW LINE...: what a vhost with that conf does when nobody asks, twice.
+goes_down() {
+  local before first
+  engine_vhost "$1" "${@:3}"
+  before=$(socket_identity "$socket" && backlog "$socket")
+  has_slept || fail "it runs before the first request"
+  for _ in 1 2; do
     is_served
-    remove_engine_vhost
+    first=$(main_pid)
+    is_served
+    is_awake
+    is "$(main_pid)" "$first" "the same service"
+    "$2"
+    is "$(socket_identity "$socket" && backlog "$socket")" "$before" "the socket changed"
   done
+  is_served
+}
+
+# Frozen, thawed by a request, frozen again, light, woken, and down to nothing.
+through_the_tiers() {
+  local main master
+  main=$(main_pid)
+  wait_for rests Frozen
+  master=$(server)
+  is_served
+  is "$(server)" "$master" "the server was thawed"
+  wait_for rests Frozen
+  wait_for rests Light
+  is "$(server)" ''
+  is_served
+  [ "$(server)" != "$master" ] || fail "it is still the server of before"
+  is "$(main_pid)" "$main" "the same service"
+  sleeps_cleanly
+}
+rests() { [[ $(status_text) == "$1 since "* ]]; }
+
+tiers() {
+  goes_down "$1" through_the_tiers FreezeAfterSec=500ms LightAfterSec=3s StopAfterSec=5s
+}
+
+# SIGKILL of fpm-waker while nothing moves: the next request is served, and nothing is left.
+is_killed_frozen() {
+  engine_vhost "$1" FreezeAfterSec=500ms StopAfterSec=1h
+  is_served
+  wait_for rests Frozen
+  kill -KILL "$(main_pid)"
+  is_served
+  wait_for rests Frozen
+  manager stop "$unit.service"
+  nothing_remains || fail "$(remains)"
 }
 
 # The master stays, its workers are new ones; a request that is running is waited for.
@@ -167,17 +197,19 @@ daemon_restarts() {
 
 # --- the engines ---------------------------------------------------------------------------------
 
-@test "docker: cold, warm, through the tiers, and again" { life docker; }
+@test "docker: cold, warm, asleep, and again" { life docker; }
+@test "docker: frozen, light, stopped" { tiers docker; }
 @test "docker: a reload" { reloads docker; }
 @test "docker: a stop during a request" { stops_behind_request docker; }
 @test "docker: stops under load" { stops_under_load docker; }
 @test "docker: a crash of the container" { crashes docker kill_server; }
 @test "docker: docker kill" { crashes docker docker kill "fpm-waker-my-site.example.com"; }
 @test "docker: a kill of fpm-waker" { is_killed docker; }
+@test "docker: a kill of fpm-waker while frozen" { is_killed_frozen docker; }
 @test "docker: a restart of the daemon, without live-restore" { daemon_restarts docker false; }
 @test "docker: a restart of the daemon, with live-restore" { daemon_restarts docker true; }
 
-@test "docker run: cold, warm, through the tiers, and again" { life wrapper; }
+@test "docker run: cold, warm, asleep, and again" { life wrapper; }
 @test "docker run: a reload" { reloads wrapper; }
 @test "docker run: a stop during a request" { stops_behind_request wrapper; }
 @test "docker run: stops under load" { stops_under_load wrapper; }
@@ -187,7 +219,8 @@ daemon_restarts() {
 @test "docker run: a restart of the daemon, without live-restore" { daemon_restarts wrapper false; }
 @test "docker run: a restart of the daemon, with live-restore" { daemon_restarts wrapper true; }
 
-@test "podman: cold, warm, through the tiers, and again" { life podman; }
+@test "podman: cold, warm, asleep, and again" { life podman; }
+@test "podman: frozen, light, stopped" { tiers podman; }
 @test "podman: a reload" { reloads podman; }
 @test "podman: a stop during a request" { stops_behind_request podman; }
 @test "podman: stops under load" { stops_under_load podman; }
@@ -195,8 +228,10 @@ daemon_restarts() {
 @test "podman: podman kill" { crashes podman podman kill "fpm-waker-my-site.example.com"; }
 @test "podman: a kill of the monitor" { loses_monitor podman; }
 @test "podman: a kill of fpm-waker" { is_killed podman; }
+@test "podman: a kill of fpm-waker while frozen" { is_killed_frozen podman; }
 
-@test "rootless podman: cold, warm, through the tiers, and again" { life rootless; }
+@test "rootless podman: cold, warm, asleep, and again" { life rootless; }
+@test "rootless podman: frozen, light, stopped" { tiers rootless; }
 @test "rootless podman: a reload" { reloads rootless; }
 @test "rootless podman: a stop during a request" { stops_behind_request rootless; }
 @test "rootless podman: stops under load" { stops_under_load rootless; }
@@ -204,18 +239,23 @@ daemon_restarts() {
 @test "rootless podman: podman kill" { crashes rootless as_owner podman kill "fpm-waker-my-site.example.com"; }
 @test "rootless podman: a kill of the monitor" { loses_monitor rootless; }
 @test "rootless podman: a kill of fpm-waker" { is_killed rootless; }
+@test "rootless podman: a kill of fpm-waker while frozen" { is_killed_frozen rootless; }
 
-@test "nspawn: cold, warm, through the tiers, and again" { life nspawn; }
+@test "nspawn: cold, warm, asleep, and again" { life nspawn; }
+@test "nspawn: frozen, light, stopped" { tiers nspawn; }
 @test "nspawn: a reload" { reloads nspawn; }
 @test "nspawn: a stop during a request" { stops_behind_request nspawn; }
 @test "nspawn: stops under load" { stops_under_load nspawn; }
 @test "nspawn: a crash of the server" { crashes nspawn kill_server; }
 @test "nspawn: a kill of systemd-nspawn" { crashes nspawn pkill -KILL -x systemd-nspawn; }
 @test "nspawn: a kill of fpm-waker" { is_killed nspawn; }
+@test "nspawn: a kill of fpm-waker while frozen" { is_killed_frozen nspawn; }
 
-@test "native: cold, warm, through the tiers, and again" { life native; }
+@test "native: cold, warm, asleep, and again" { life native; }
+@test "native: frozen, light, stopped" { tiers native; }
 @test "native: a reload" { reloads native; }
 @test "native: a stop during a request" { stops_behind_request native; }
 @test "native: stops under load" { stops_under_load native; }
 @test "native: a crash of the server" { crashes native kill_server; }
 @test "native: a kill of fpm-waker" { is_killed native; }
+@test "native: a kill of fpm-waker while frozen" { is_killed_frozen native; }
