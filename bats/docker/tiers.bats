@@ -50,6 +50,7 @@ leftovers() {
 @test "a start by hand ends after its time, too" { stopped_by_idleness_without_a_request; }
 @test "systemctl stop, restart, reload and maintenance while frozen" { administered frozen; }
 @test "systemctl stop, restart, reload and maintenance while light" { administered light; }
+@test "systemctl stop while hot ends a resident launcher, too" { stopped_while_hot; }
 @test "a reload while frozen is done when systemctl returns" { reloaded_while_frozen; }
 @test "kill -9 of fpm-waker while frozen: the next request is served, nothing is left" { killed_while frozen; }
 @test "kill -9 of fpm-waker while light: the next request is served, nothing is left" { killed_while light; }

@@ -170,6 +170,18 @@ administered() {
 
 is_up_again() { hello | grep -q 'hello from '; }
 
+# The launcher of a light tier that is still to come ends with its server.
+stopped_while_hot() {
+  local began
+  tiers_vhost FreezeAfterSec=infinity "LightAfterSec=$far" StopAfterSec=2h
+  hello
+  began=$(now_ms)
+  systemctl stop "$unit.service"
+  [ "$(took_ms "$began")" -lt 5000 ] || fail "stop took $(took_ms "$began") ms"
+  is "$(systemctl show -P Result "$unit.service")" success
+  is "$(leftovers)" ''
+}
+
 # The reload of a frozen server is in force when systemctl returns.
 reloaded_while_frozen() {
   local now
