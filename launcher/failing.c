@@ -18,7 +18,10 @@
 /* What an attempt may take before systemd loses its patience: an entrypoint may install a site. */
 #define START_TIMEOUT_USEC (600 * USEC_PER_SEC)
 
-#define REASON_BYTES       1024
+/* However short the time between two attempts is. */
+#define PATIENCE_LEAST_USEC (5 * USEC_PER_SEC)
+
+#define REASON_BYTES        1024
 
 struct failing {
         sd_event *event;
@@ -79,10 +82,13 @@ static int on_time_to_try(sd_event_source *source, uint64_t usec, void *userdata
 static uint64_t patience_over(const struct failing *failing)
 {
         uint64_t asked_usec = responder_last_asked(failing->responder);
+        uint64_t patience_usec = failing->limit_usec;
 
         if (asked_usec < failing->since_usec)
                 asked_usec = failing->since_usec;
-        return add(asked_usec, failing->limit_usec);
+        if (patience_usec < PATIENCE_LEAST_USEC)
+                patience_usec = PATIENCE_LEAST_USEC;
+        return add(asked_usec, patience_usec);
 }
 
 static int on_time_to_give_up(sd_event_source *source, uint64_t usec, void *userdata)
