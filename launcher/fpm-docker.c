@@ -5,8 +5,11 @@
  *
  *   fpm-docker start VHOST CONF LAUNCHER-DIRECTORY HANDOVER-DIRECTORY
  *       makes the vhost's container unless there is one that is made of the same, starts it, and
- *       waits for its end. SIGTERM ends the waiting, but neither what comes before nor the
- * container. fpm-docker wait VHOST waits for the container's end.
+ *       waits for its end. SIGTERM ends the waiting, but not what comes before, nor the
+ *       container.
+ *
+ *   fpm-docker wait VHOST
+ *       waits for the container's end.
  *
  * The status is the container's, or that of a failure to execute its first program (126, 127), or
  * DOCKER_STATUS_OWN with a line on stdout, see docker-outcome.h.

@@ -6,7 +6,7 @@ load ../helpers
 load ../podman/podman
 load ../scenarios/engines
 
-setup_file() { prepare_nspawn; }
+setup_file() { load_image php nspawn; }
 
 setup() {
   start_test

@@ -40,21 +40,10 @@ set_places() {
 
 # Once a file: what each engine needs.
 prepare_engines() {
-  prepare_nspawn
+  load_image php docker
+  load_image php nspawn
   owner=user
   prepare_podman
-}
-
-# A tree is an image as well.
-prepare_nspawn() {
-  local container
-  load_image php docker
-  mkdir -p "$tree_of_nspawn"
-  container=$(docker create php)
-  docker export "$container" | tar -C "$tree_of_nspawn" -x
-  docker rm "$container" >/dev/null
-  # For User=.
-  cp /usr/bin/getent "$tree_of_nspawn/usr/bin/"
 }
 
 # The lines that make a conf one of $engine's, with php-fpm in it.

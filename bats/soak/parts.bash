@@ -97,7 +97,7 @@ watch_freezers() {
   local path was frozen line
   declare -A was=()
   while sleep 0.01; do
-    for path in /sys/fs/cgroup/system.slice/{docker-*,*/fpm-waker-native@*/server}/cgroup.events; do
+    for path in /sys/fs/cgroup/system.slice/{docker-*,*/fpm-waker-*@*/*}/cgroup.events; do
       frozen=no
       while read -r line; do
         [ "$line" != 'frozen 1' ] || frozen=yes
@@ -186,9 +186,17 @@ in_docker() {
   no_vhosts
   idle=200
   for n in 1 2 3; do
-    container_vhost "container-$n" keep=$((n % 2 * 30)),clients=4
+    container_vhost "container-$n" docker keep=$((n % 2 * 30)),clients=4
   done
   drive 'idle exit, in Docker' "$@"
+}
+
+in_other_engines() {
+  no_vhosts
+  idle=200
+  container_vhost podman podman keep=30,clients=4
+  container_vhost nspawn nspawn keep=30,clients=4
+  drive 'idle exit, in podman and nspawn' "$@"
 }
 
 # Its signals are the times at which a vhost was seen frozen.
@@ -208,14 +216,24 @@ native_tiers() {
 
 docker_tiers() {
   no_vhosts
-  container_vhost frozen keep=30,clients=4
+  container_vhost frozen docker keep=30,clients=4
   tiers_of frozen 50 infinity 3000
-  container_vhost light clients=4
+  container_vhost light docker clients=4
   tiers_of light infinity 100 400
-  container_vhost all-tiers keep=20,clients=4
+  container_vhost all-tiers docker keep=20,clients=4
   tiers_of all-tiers 50 150 500
   beside=watch_freezers
   drive 'freeze, light, stop, in Docker' "$@"
+}
+
+other_tiers() {
+  no_vhosts
+  container_vhost podman podman keep=20,clients=4
+  tiers_of podman 50 150 500
+  container_vhost nspawn nspawn keep=20,clients=4
+  tiers_of nspawn 50 150 500
+  beside=watch_freezers
+  drive 'freeze, light, stop, in podman and nspawn' "$@"
 }
 
 # --- the same without fpm-waker ------------------------------------------------------------------

@@ -64,6 +64,11 @@ none_lost() {
   none_lost 1 5
 }
 
+@test "the same in podman and nspawn" {
+  other_tiers --requests=10000000 --seconds=15
+  none_lost 1 3
+}
+
 @test "behind nginx, which tries nothing twice" {
   behind_nginx --requests=10000000 --seconds=8
   none_lost 5 0

@@ -64,10 +64,19 @@ shipped_vhost() {
     >"/etc/fpm-waker/$1.conf"
 }
 
-# container_vhost NAME OPTIONS: in Docker.
+# container_vhost NAME ENGINE OPTIONS: in docker, podman or nspawn.
 container_vhost() {
-  docker_vhost "$1" php 'Command=docker-php-entrypoint php-fpm' "StopAfterSec=${idle}ms"
-  declare_vhost "$1" "$(vhost_socket "$1")" "script=/var/www/html/answer.php,$2" "fpm-waker@$1"
+  local unit=fpm-waker-$2@$1 lines
+  case $2 in
+    docker) unit=fpm-waker@$1 lines=Image=php ;;
+    podman) lines=$'Engine=podman\nImage=localhost/php' ;;
+    nspawn) lines=$'Engine=nspawn\nDirectory=/var/lib/machines/php' ;;
+  esac
+  load_image php "$2"
+  mkdir -p "/srv/www/$1"
+  printf '%s\n' "$lines" 'Command=docker-php-entrypoint php-fpm' "StopAfterSec=${idle}ms" \
+    "Volume=/srv/www/$1:/var/www/html" >"/etc/fpm-waker/$1.conf"
+  declare_vhost "$1" "$(vhost_socket "$1")" "script=/var/www/html/answer.php,$3" "$unit"
   late_of[$1]=/srv/www/$1/late
   install -m 644 "$tree/bats/soak/answer.php" "/srv/www/$1"
   chmod 777 "/srv/www/$1"

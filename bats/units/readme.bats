@@ -15,6 +15,7 @@ teardown() {
   systemctl stop my-site.socket my-site.service 2>/dev/null || true
   rm -f /run/systemd/system/my-site.{socket,service}
   remove_vhosts my-site.example.com
+  docker rm -f fpm-waker-my-site.example.com >/dev/null 2>&1 || true
   rm -rf /var/www/my-site
   systemctl daemon-reload
   end_test
@@ -42,6 +43,21 @@ site() {
   no_container
   contains "$(request /run/fpm-waker/my-site.example.com.sock /var/www/html/index.php --timeout=30)" \
     'my site'
+}
+
+@test "status, and a vhost that goes down in steps" {
+  site
+  docker tag php php:8.2-fpm
+  {
+    block conf | grep -v '^StopAfterSec='
+    block tiers
+  } >/etc/fpm-waker/my-site.example.com.conf
+  is "$(grep -c = /etc/fpm-waker/my-site.example.com.conf)" 5
+  systemctl start fpm-waker@my-site.example.com.socket
+  matches "$(eval "$(block status)")" 'my-site\.example\.com +stopped '
+  contains "$(request /run/fpm-waker/my-site.example.com.sock /var/www/html/index.php --timeout=30)" \
+    'my site'
+  matches "$(eval "$(block status)")" 'my-site\.example\.com +hot .* 1 +1 .* idle'
 }
 
 @test "a docker run line of one's own" {
