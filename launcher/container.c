@@ -520,6 +520,8 @@ static void hear_master(struct container *container, pid_t pid)
         r = watch_master(container);
         if (r < 0)
                 log_line("cannot watch the server's master: %s", strerror(-r));
+        if (container->tier == TIER_LIGHT)
+                container->happened(CONTAINER_WAKING, container->userdata);
         stop_again(container);
 }
 

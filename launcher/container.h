@@ -23,6 +23,7 @@ enum container_event {
         CONTAINER_RELOADING, /* the master was told to reload */
         CONTAINER_FROZEN,    /* was idle for long enough and is frozen */
         CONTAINER_THAWED,    /* serves again */
+        CONTAINER_WAKING,    /* its resident launcher has started a server, for a connection */
         CONTAINER_LIGHT,     /* has no server, but a resident launcher that starts one if need be */
         CONTAINER_IDLE,      /* was idle for long enough and has been told to stop */
         CONTAINER_BUSY,      /* told to stop when idle, it did not, and has traffic again */

@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+
+#define USEC_PER_SEC UINT64_C(1000000)
 
 /* Of the flags in /proc/PID/stat: "forked but didn't exec", as ps(1) calls it. */
 #define FLAG_FORKED_NO_EXEC 0x40U
@@ -105,6 +108,21 @@ bool process_heeds(pid_t pid, int signal)
 {
         return (read_signals(pid, "\nSigCgt:") | read_signals(pid, "\nSigBlk:")) >> (signal - 1) &
                1;
+}
+
+uint64_t process_age_usec(pid_t pid)
+{
+        const long ticks_per_sec = sysconf(_SC_CLK_TCK);
+        struct process process;
+        struct timespec now;
+        uint64_t now_usec, started_usec;
+
+        if (ticks_per_sec <= 0 || process_read(pid, &process) < 0 ||
+            clock_gettime(CLOCK_BOOTTIME, &now) < 0)
+                return 0;
+        now_usec = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+        started_usec = process.started_ticks * (USEC_PER_SEC / (uint64_t)ticks_per_sec);
+        return now_usec > started_usec ? now_usec - started_usec : 0;
 }
 
 pid_t process_own_pid(pid_t pid)

@@ -31,6 +31,9 @@ int process_read(pid_t pid, struct process *ret);
  * does. */
 bool process_heeds(pid_t pid, int signal);
 
+/* For how long it has been there, exact to a clock tick; 0 if that cannot be told. */
+uint64_t process_age_usec(pid_t pid);
+
 /* The pid of a process in its own pid namespace, be that ours or not; 0 if it is gone. */
 pid_t process_own_pid(pid_t pid);
 

@@ -221,14 +221,16 @@ void status_set(struct status *status, enum report_tier tier, const char *why)
         if (tier != report->tier)
                 report->since_usec = real_now_usec();
         report->tier = tier;
+        if (tier == REPORT_LIGHT)
+                status->waking_usec = 0;
         (void)snprintf(report->why, sizeof(report->why), "%s", why ? why : "");
         status->told_usec = gate_now_usec();
 }
 
-void status_waking(struct status *status)
+void status_waking(struct status *status, uint64_t since_usec)
 {
         if (status->waking_usec == 0)
-                status->waking_usec = gate_now_usec();
+                status->waking_usec = since_usec;
 }
 
 uint64_t status_woken(struct status *status)
@@ -306,7 +308,7 @@ int status_new(struct status **ret, sd_event *event, const char *vhost, status_l
         find_unit(&status->report);
         status_set(status, REPORT_STARTING, NULL);
         status->report.since_usec = real_now_usec();
-        status_waking(status);
+        status_waking(status, gate_now_usec());
         *ret = status;
         if (!vhost)
                 return 0;

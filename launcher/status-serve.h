@@ -27,11 +27,12 @@ typedef void (*status_asked_t)(void *userdata);
 int status_new(struct status **ret, sd_event *event, const char *vhost, status_look_t look,
                status_asked_t asked, void *userdata);
 
-/* The vhost is in this tier; why: NULL for no reason. Both again changes nothing. */
+/* The vhost is in this tier; why: NULL for no reason. Both again changes nothing. Nobody waits for
+ * a server in REPORT_LIGHT. */
 void status_set(struct status *status, enum report_tier tier, const char *why);
 
-/* Somebody waits for the server from now on. */
-void status_waking(struct status *status);
+/* Somebody waits for the server, since then (CLOCK_MONOTONIC). */
+void status_waking(struct status *status, uint64_t since_usec);
 
 /* It takes requests. Returns how long the wake has taken in usec, 0 if it was none. */
 uint64_t status_woken(struct status *status);

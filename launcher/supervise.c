@@ -21,6 +21,7 @@
 #include "handover-serve.h"
 #include "log.h"
 #include "maintenance.h"
+#include "process.h"
 #include "responder.h"
 #include "status-serve.h"
 #include "status.h"
@@ -325,6 +326,16 @@ static void on_container_thawed(struct supervisor *supervisor)
         (void)sd_notify(0, "STATUS=Serving requests");
 }
 
+/* The wake began with the connection, for which the launcher has started this process. */
+static void on_container_waking(struct supervisor *supervisor)
+{
+        struct container_activity activity;
+
+        container_activity(supervisor->attempt.container, &activity);
+        status_waking(supervisor->status, gate_now_usec() - process_age_usec(activity.pid));
+        say_status(supervisor, REPORT_STARTING, "Waiting for the server to take requests");
+}
+
 static void on_container_event(enum container_event what, void *userdata)
 {
         struct supervisor *supervisor = userdata;
@@ -346,6 +357,9 @@ static void on_container_event(enum container_event what, void *userdata)
                 break;
         case CONTAINER_THAWED:
                 on_container_thawed(supervisor);
+                break;
+        case CONTAINER_WAKING:
+                on_container_waking(supervisor);
                 break;
         case CONTAINER_LIGHT:
                 client_release(supervisor->attempt.client);
@@ -598,7 +612,7 @@ static void on_maintenance(bool is_on, void *userdata)
                 supervisor->asks = sd_event_source_disable_unref(supervisor->asks);
                 responder_finish(supervisor->responder);
                 responder_retry_after(supervisor->responder, 0);
-                status_waking(supervisor->status);
+                status_waking(supervisor->status, gate_now_usec());
                 attempt(supervisor);
         }
 }

@@ -90,8 +90,9 @@ has_only_a_launcher() {
 
 # A wake in the light tier: another server, in the same container.
 light_wakes() {
-  local cycle first main next
+  local cycle first main next before
   tiers_vhost FreezeAfterSec=200ms LightAfterSec=500ms "StopAfterSec=$far"
+  before=$(wakes)
   first=$(hello)
   main=$(main_pid)
   for cycle in 1 2 3; do
@@ -102,6 +103,18 @@ light_wakes() {
     first=$next
   done
   is "$(main_pid)" "$main" 'the light tier ended'
+  # Each of them was a wake, of some milliseconds.
+  is "$(wakes)" "$((${before% *} + 4)) 1"
+  is "$(journal_of "$unit.service" | grep -c 'fpm-waker: ready after [0-9]* ms$')" 4
+}
+
+# How many there were since the boot, and 1 if the last one took as long as one may.
+wakes() {
+  fpm-waker status --json | php -r '
+    foreach (json_decode(stream_get_contents(STDIN), true) as $v)
+      if ($v["vhost"] === "tiers.example")
+        exit("$v[wakes] " . ($v["last_wake_usec"] >= 1000 && $v["last_wake_usec"] < 20000000));
+    echo "0 ";'
 }
 
 # A tier that would come no sooner than a later one does not come: seen by what systemd hears.
