@@ -58,6 +58,19 @@ teardown() {
   done
 }
 
+@test "a vhost changes its engine: the former socket goes before the next one comes" {
+  local round
+  native_vhost changes.example StopAfterSec=infinity
+  mkdir -p /run/fpm-waker-handover
+  for round in 1 2 3; do
+    systemctl start "fpm-waker@$vhost.socket"
+    is_state "$unit.socket" inactive
+    systemctl start "$unit.socket"
+    is_state "fpm-waker@$vhost.socket" inactive
+    contains "$(request "$socket" "$www/hello.php")" 'hello from ' "round $round"
+  done
+}
+
 @test "systemctl reload makes php-fpm read its configuration, in the same process" {
   native_vhost my-site.example.com StopAfterSec=infinity
   echo '<?php echo "limit ", ini_get("memory_limit");' >"$www/limit.php"
