@@ -68,7 +68,7 @@ unit_named() { echo "${unit_of[$2]}$3.$1"; }
 each_socket() { units socket | xargs systemctl "$1"; }
 
 # The vhosts that are awake.
-awake() { systemctl list-units 'fpm-waker*@*.service' --state=active,activating --no-legend; }
+awake() { systemctl list-units 'fpm-waker*@*.service' --state=active,activating,reloading,deactivating --no-legend; }
 all_sleep() { [ -z "$(awake)" ]; }
 
 # ask ENGINE NAME: prints "ENGINE MILLISECONDS ANSWER".

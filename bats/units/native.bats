@@ -61,7 +61,6 @@ teardown() {
 @test "a vhost changes its engine: the former socket goes before the next one comes" {
   local round
   native_vhost changes.example StopAfterSec=infinity
-  mkdir -p /run/fpm-waker-handover
   for round in 1 2 3; do
     systemctl start "fpm-waker@$vhost.socket"
     is_state "$unit.socket" inactive
