@@ -58,7 +58,8 @@ static void on_line(const char *line, void *userdata)
         struct client *client = userdata;
 
         docker_report_line(&client->report, line);
-        complaint_line(&client->complaint, line);
+        if (!docker_outcome_is_note(line))
+                complaint_line(&client->complaint, line);
 }
 
 /* Our environment without what is for us alone; LISTEN_* is gone already. */

@@ -11,6 +11,13 @@ static const char *const names[] = {
     [DOCKER_NO_COMMAND] = "no-command",
 };
 
+bool docker_outcome_is_note(const char *line)
+{
+        static const char note[] = "fpm-docker: " DOCKER_OUTCOME_NOTE;
+
+        return strncmp(line, note, strlen(note)) == 0;
+}
+
 int docker_outcome_say(enum docker_trouble trouble, const char *reason)
 {
         (void)printf("%s %s\n", names[trouble], reason);

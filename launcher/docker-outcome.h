@@ -5,7 +5,15 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "docker.h"
+
+/* What a line on stderr begins with that says what was done on the way, and is no reason. */
+#define DOCKER_OUTCOME_NOTE "note: "
+
+/* True for such a line of fpm-docker. */
+bool docker_outcome_is_note(const char *line);
 
 /* Says it, and returns the exit status. */
 int docker_outcome_say(enum docker_trouble trouble, const char *reason);

@@ -122,7 +122,7 @@ static int clear_name(const struct vhost *vhost, const json_t *spec, bool *ret_i
         }
         r = remove_container(vhost);
         if (r == GO_ON)
-                log_line("removed container %s, which %s", vhost->name,
+                log_line(DOCKER_OUTCOME_NOTE "removed container %s, which %s", vhost->name,
                          label ? "was made of another conf or image"
                                : "was not running and was not made by fpm-waker");
         return r;
@@ -136,7 +136,7 @@ static void pass_warnings_on(const struct docker_answer *answer)
         for (size_t i = 0; i < json_array_size(warnings); i++) {
                 const char *warning = json_string_value(json_array_get(warnings, i));
 
-                log_line("the engine warns: %s", warning ? warning : "");
+                log_line(DOCKER_OUTCOME_NOTE "the engine warns: %s", warning ? warning : "");
         }
 }
 

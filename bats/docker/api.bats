@@ -87,7 +87,7 @@ TOLD
   contains "$(hello)" hello
   contains "$(cat "$dir/engine.log")" '"Memory":67108864'
   # The bed has no controller for that.
-  [ "$(told '{{.HostConfig.Memory}}')" = 67108864 ] || wait_for logged 'fpm-docker: the engine warns: Your kernel'
+  [ "$(told '{{.HostConfig.Memory}}')" = 67108864 ] || wait_for logged 'fpm-docker: note: the engine warns: Your kernel'
 }
 
 @test "what the engine could not be told is not left out" {
@@ -157,7 +157,7 @@ IMAGES
   contains "$(hello)" 'hello two'
   [ "$(container_id)" != "$id" ] || fail "it is still the old one"
   is "$(docker ps -aq | wc -l)" 1 "the old one is gone"
-  wait_for logged "fpm-docker: removed container $container, which was made of another conf or image"
+  wait_for logged "fpm-docker: note: removed container $container, which was made of another conf or image"
 }
 
 @test "a changed conf waits for the next wake while the container serves" {
