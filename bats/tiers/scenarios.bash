@@ -200,7 +200,7 @@ reloaded_while_frozen() {
   local now
   tiers_vhost FreezeAfterSec=300ms LightAfterSec=infinity "StopAfterSec=$far"
   down_to frozen
-  now=$(awk '{ print $1 * 100 }' /proc/uptime) # in the kernel's ticks
+  now=$(awk '{ printf "%d", $1 * 100 }' /proc/uptime) # in the kernel's ticks
   systemctl reload "$unit.service"
   [ "$(request "$socket" "$site/started.php" | tail -n 1)" -ge "$now" ] ||
     fail 'a worker of before the reload'
