@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
+# bats file_tags=not-bookworm
 #
 # The same tests with a php-fpm that is linked with musl, the same shim loaded into it. Left out is
 # what this php-fpm does not have (ACLs) and what loads glibc's libraries into it.
