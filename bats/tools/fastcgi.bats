@@ -18,10 +18,11 @@ start_php_fpm() {
   wait_for test -S "$socket"
 }
 
-# listener BYTES...: a server that answers every connection with these bytes and closes it.
+# listener BYTES...: a server that reads what comes first, answers every connection with these bytes and
+# closes it.
 start_listener() {
   printf '%b' "$1" >"$dir/answer"
-  start socat socat "UNIX-LISTEN:$socket,fork" "SYSTEM:cat $dir/answer"
+  start socat socat "UNIX-LISTEN:$socket,fork" "SYSTEM:timeout 0.3 cat >$dir/request; cat $dir/answer"
   wait_for test -S "$socket"
 }
 
