@@ -57,7 +57,7 @@ site() {
   matches "$(eval "$(block status)")" 'my-site\.example\.com +stopped '
   contains "$(request /run/fpm-waker/my-site.example.com.sock /var/www/html/index.php --timeout=30)" \
     'my site'
-  matches "$(eval "$(block status)")" 'my-site\.example\.com +hot .* 1 +1 .* idle'
+  matches "$(eval "$(block status)")" 'my-site\.example\.com +hot .* [1-9][0-9]* +[1-9][0-9]* .* idle'
 }
 
 @test "a docker run line of one's own" {
