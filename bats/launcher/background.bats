@@ -248,7 +248,7 @@ background limit"
   since=$(now_ms)
   end QUIT
   is "$status" 0
-  [ $(($(now_ms) - since)) -lt 3000 ] || fail "$(($(now_ms) - since)) ms"
+  [ $(($(now_ms) - since)) -lt 1000 ] || fail "$(($(now_ms) - since)) ms"
   release
 }
 

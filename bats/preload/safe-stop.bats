@@ -77,7 +77,7 @@ for_the_next_run() {
     since=$(now_ms)
     end "$signal"
     is "$status" 0
-    [ $(($(now_ms) - since)) -lt 3000 ]
+    [ $(($(now_ms) - since)) -lt 1000 ]
   done
 }
 

@@ -18,11 +18,12 @@ start_php_fpm() {
   wait_for test -S "$socket"
 }
 
-# listener BYTES...: a server that reads what comes first, answers every connection with these bytes and
-# closes it.
+# listener BYTES...: a server that reads a request for /x.php, answers with these bytes and closes.
 start_listener() {
+  local size
+  size=$("$fastcgi" --print-request "$socket" /x.php | wc -c)
   printf '%b' "$1" >"$dir/answer"
-  start socat socat "UNIX-LISTEN:$socket,fork" "SYSTEM:timeout 0.3 cat >$dir/request; cat $dir/answer"
+  start socat socat "UNIX-LISTEN:$socket,fork" "SYSTEM:head -c $size >$dir/request; cat $dir/answer"
   wait_for test -S "$socket"
 }
 

@@ -173,6 +173,7 @@ sees_hangup() {
   stopped 'end 0'
 }
 @test "the answer with which the connection is closed waits for that end" {
+  # The sleep is time for what must not happen.
   keep "$tcp" "request:1:$long" "$(here)" answer request:1:s=0 answer \
     record begin:1:s=0 sleep:0.05 look end:1 answer look
   stopped 'end 0' 'end 0' "$goodbye" nothing 'end 0' eof
