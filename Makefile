@@ -5,7 +5,7 @@
 #   make fuzz           looks for streams that FastCGI framing takes for something else; FUZZ_SECONDS=
 #   make demo           sets up all it needs (as root) and shows the main job
 #   make soak           drives php-fpm at the moment of its idle exit for half an hour (as root)
-#   make bench          sets up all it needs (as root) and measures the request path
+#   make bench          sets up all it needs (as root) and measures everything beside others
 #   make install        DESTDIR= PREFIX=
 #   make uninstall      removes exactly that
 #   make clean
@@ -92,7 +92,7 @@ soak:
 	bats/soak/soak
 
 bench:
-	bats/bench
+	bats/bench/bench
 
 include units/install.mk bats/tools.mk $(wildcard bats/*/tests.mk)
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""The request path: php-fpm on its own socket, behind fpm-waker, behind systemd-socket-proxyd."""
+from plot import draw
+from targets import Target
+from text import number, ratio, spread, table
+
+BARE, OURS, PROXY = "php-fpm", "fpm-waker", "socket-proxyd"
+INTRO = """## Request path
+
+The same php-fpm (pm = static, 16 workers) on its own socket, behind fpm-waker, and behind
+systemd-socket-proxyd; asked through nginx (by wrk) and straight; small: a page of 6 bytes, big: one of
+1 MiB; close: a connection for each request, keep: connections are kept alive. Ratios are to php-fpm on
+its own socket. Worker CPU is that of php-fpm's workers for a request; all CPU has the proxy's, too.
+"""
+
+
+def load_cases(samples):
+    return [case for case in samples.cases() if not case.startswith("system calls")]
+
+
+def main_table(samples):
+    rows = []
+    for case in load_cases(samples):
+        rows.append([
+            case,
+            *(ratio(samples.ratio(case, OURS, BARE, figure))
+              for figure in ("rate", "p50_usec", "p99_usec", "worker_usec")),
+            ratio(samples.ratio(case, PROXY, BARE, "rate")),
+            ratio(samples.ratio(case, OURS, PROXY, "rate")),
+        ])
+    return table(["way, socket, page, connection, clients", "requests/s", "p50", "p99", "worker CPU",
+                  "proxy's requests/s", "ours to the proxy's"], rows)
+
+
+def plain_table(samples):
+    rows = []
+    for case in load_cases(samples):
+        for peer in samples.peers(case):
+            rows.append([f"{case}: {peer}"] + [spread(samples.spread(case, peer, figure)) for figure in (
+                "rate", "p50_usec", "p99_usec", "worker_usec", "all_usec")])
+    return table(["", "requests/s", "p50 µs", "p99 µs", "worker CPU µs", "all CPU µs"], rows)
+
+
+def calls(samples):
+    text = []
+    for case in ("system calls, close", "system calls, keep"):
+        names = sorted({name for peer in (BARE, OURS) for name in samples.figures(case, peer)})
+        rows, total = [], [0.0, 0.0]
+        for name in names:
+            counts = [samples.median(case, peer, name) if samples.has(case, peer, name) else 0.0
+                      for peer in (BARE, OURS)]
+            total = [a + b for a, b in zip(total, counts)]
+            if f"{counts[0]:.1f}" != f"{counts[1]:.1f}":
+                rows.append([name] + [f"{count:.1f}" for count in counts])
+        rows.append(["all"] + [f"{count:.1f}" for count in total])
+        text += [f"A worker's {case}, for a request:\n", table(["", BARE, OURS], rows)]
+    return "\n".join(text)
+
+
+def promises(samples):
+    promised = []
+    for clients, limit in ((1, 1.0), (4, 0.9), (16, 0.9)):
+        case = f"nginx, unix, small, close, {clients}"
+        words = f"{clients} client{'s' if clients > 1 else ''}, small page"
+        promised += [
+            Target(f"requests/s to php-fpm's, {words}", samples.ratio(case, OURS, BARE, "rate").middle,
+                   1.0, at_least=True),
+            Target(f"p50 to php-fpm's, {words}", samples.ratio(case, OURS, BARE, "p50_usec").middle, 1.0),
+            Target(f"worker CPU to php-fpm's, {words}",
+                   samples.ratio(case, OURS, BARE, "worker_usec").middle, limit),
+            Target(f"requests/s to socket-proxyd's, {words}",
+                   samples.ratio(case, OURS, PROXY, "rate").middle, 1.8, at_least=True),
+        ]
+    return promised
+
+
+def figure(samples, directory):
+    cases = [case for case in load_cases(samples) if "small" in case and "unix" in case]
+    lines = [f'"{case.replace("unix, small, ", "")}" '
+             + " ".join(number(samples.median(case, peer, "rate")).replace(",", "")
+                        for peer in (BARE, OURS, PROXY)) for case in cases]
+    commands = """set style data histogram
+set style fill solid 0.9
+set ylabel "requests/s"
+set xtics rotate by -35
+set yrange [0:*]
+plot $rates using 2:xtic(1) title "php-fpm" lc rgb "#9aa5b1", \\
+  "" using 3 title "fpm-waker" lc rgb "#1b7837", "" using 4 title "socket-proxyd" lc rgb "#d8813a"
+"""
+    return draw(directory, "throughput", "Requests a second, small page, unix socket", commands,
+                {"rates": lines})
+
+
+def section(samples, directory):
+    parts = [INTRO, main_table(samples), calls(samples), plain_table(samples)]
+    if directory:
+        parts.insert(2, figure(samples, directory))
+    return "\n".join(parts), promises(samples)
