@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervise.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -10,8 +9,8 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
-#include <time.h>
 
+#include "announce.h"
 #include "attempt.h"
 #include "client.h"
 #include "container.h"
@@ -26,8 +25,7 @@
 #include "status-serve.h"
 #include "status.h"
 
-#define USEC_PER_MSEC UINT64_C(1000)
-#define USEC_PER_SEC  (UINT64_C(1000) * USEC_PER_MSEC)
+#define USEC_PER_SEC UINT64_C(1000000)
 
 /* After a stop, a container that is just being created gets so long to come to us and be turned
  * away, and one that has ended to be removed; then the client gets SIGTERM, and later SIGKILL. */
@@ -73,8 +71,7 @@ static void say_status(const struct supervisor *supervisor, enum report_tier tie
 {
         if (failing_is(supervisor->failing))
                 return;
-        status_set(supervisor->status, tier, status);
-        (void)sd_notifyf(0, "STATUS=%s", status);
+        announce(supervisor->status, tier, status);
 }
 
 static bool look(struct container_activity *ret, void *userdata)
@@ -172,9 +169,8 @@ static void maintain(struct supervisor *supervisor)
                               gate_now_usec() + MAINTENANCE_USEC, 0, on_time_to_sleep, supervisor);
         if (r < 0)
                 log_line("cannot end when nobody asks: %s", strerror(-r));
-        status_set(supervisor->status, REPORT_MAINTENANCE, NULL);
         supervisor->told_ready = true;
-        (void)sd_notify(0, "READY=1\nSTATUS=In maintenance");
+        announce_in_maintenance(supervisor->status);
 }
 
 /* --- the end of an attempt ----------------------------------------------------------------- */
@@ -189,21 +185,6 @@ static void fail_for_now(struct supervisor *supervisor, int status, const char *
                 client_release(attempt->client);
         failing_again(supervisor->failing, reason, attempt->composed.retry_limit_usec);
         status_set(supervisor->status, REPORT_FAILING, reason);
-}
-
-/* The last words about an attempt. */
-static void say_end(const struct supervisor *supervisor, int status, const char *reason)
-{
-        const struct event_fields fields = {.reason = reason};
-
-        if (!*reason)
-                return;
-        if (status == STATUS_OK)
-                log_line("%s", reason);
-        else if (supervisor->reload_usec > 0)
-                event_say(EVENT_RELOAD_FAILED, &fields, "the reload has failed: %s", reason);
-        else
-                event_say(EVENT_FAILED, &fields, "%s", reason);
 }
 
 /* Captures what is said about a failure, so that it is not said over and over again. */
@@ -222,7 +203,7 @@ static void finish(struct supervisor *supervisor)
                 return;
         }
         client_release(supervisor->attempt.client);
-        say_end(supervisor, status, reason);
+        announce_end(status != STATUS_OK, supervisor->reload_usec > 0, reason);
         if (maintenance_is_on(supervisor->maintenance) && !supervisor->terminated)
                 maintain(supervisor);
         else
@@ -250,21 +231,6 @@ static void on_container_dead(struct supervisor *supervisor)
         say_status(supervisor, REPORT_STOPPING, "The server has ended, waiting for the engine");
 }
 
-static void say_ready(struct supervisor *supervisor, uint64_t reload_usec)
-{
-        const uint64_t wake_usec = status_woken(supervisor->status);
-        const struct event_fields fields = {.wake_usec = wake_usec};
-
-        if (reload_usec > 0)
-                event_say(EVENT_RELOADED, NULL, "reloaded after %" PRIu64 " ms",
-                          (gate_now_usec() - reload_usec) / USEC_PER_MSEC);
-        else if (wake_usec > 0)
-                event_say(EVENT_READY, &fields, "ready after %" PRIu64 " ms",
-                          wake_usec / USEC_PER_MSEC);
-        else
-                event_say(EVENT_READY, NULL, "ready again");
-}
-
 static void on_container_ready(struct supervisor *supervisor)
 {
         const uint64_t reload_usec = supervisor->reload_usec;
@@ -276,10 +242,8 @@ static void on_container_ready(struct supervisor *supervisor)
         failing_ready(supervisor->failing);
         if (supervisor->stopping)
                 return;
-        status_set(supervisor->status, REPORT_HOT, NULL);
         supervisor->told_ready = true;
-        (void)sd_notify(0, "READY=1\nSTATUS=Serving requests");
-        say_ready(supervisor, reload_usec);
+        announce_ready(supervisor->status, reload_usec);
 }
 
 static void on_container_idle(struct supervisor *supervisor)
@@ -288,10 +252,7 @@ static void on_container_idle(struct supervisor *supervisor)
 
         container_activity(supervisor->attempt.container, &activity);
         supervisor->attempt.idle = true;
-        status_set(supervisor->status, REPORT_STOPPING, "idle");
-        (void)sd_notify(0, "STOPPING=1\nSTATUS=Idle, stopping");
-        event_say(EVENT_IDLE, &(struct event_fields){.requests = &activity.requests},
-                  "idle, stopping (requests: %" PRIu64 ")", activity.requests);
+        announce_idle(supervisor->status, activity.requests);
 }
 
 static void on_container_looked(struct supervisor *supervisor)
@@ -302,28 +263,9 @@ static void on_container_looked(struct supervisor *supervisor)
         status_tell(supervisor->status, &activity);
 }
 
-/* The container rests: says so, and since when. */
-static void say_rest(const struct supervisor *supervisor, enum report_tier tier, enum event event,
-                     const char *rest)
+static void on_container_rests(const struct supervisor *supervisor, enum report_tier tier)
 {
-        const time_t now = time(NULL);
-        char since[64];
-        struct tm tm;
-
-        status_set(supervisor->status, tier, NULL);
-        event_say(event, NULL, "%s", rest);
-        if (supervisor->stopping || supervisor->attempt.idle || !localtime_r(&now, &tm) ||
-            strftime(since, sizeof(since), "%a %F %T %Z", &tm) == 0)
-                return;
-        (void)sd_notifyf(0, "READY=1\nSTATUS=%c%s since %s", toupper((unsigned char)*rest),
-                         rest + 1, since);
-}
-
-static void on_container_thawed(struct supervisor *supervisor)
-{
-        status_set(supervisor->status, REPORT_HOT, NULL);
-        event_say(EVENT_THAWED, NULL, "thawed");
-        (void)sd_notify(0, "STATUS=Serving requests");
+        announce_rest(supervisor->status, tier, supervisor->stopping || supervisor->attempt.idle);
 }
 
 /* The wake began with the connection, for which the launcher has started this process. */
@@ -346,32 +288,28 @@ static void on_container_event(enum container_event what, void *userdata)
                 break;
         case CONTAINER_RELOADING:
                 supervisor->reload_usec = gate_now_usec();
-                status_set(supervisor->status, REPORT_HOT, "reloading");
-                (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading",
-                                 supervisor->reload_usec);
                 client_forget_complaint(supervisor->attempt.client);
-                event_say(EVENT_RELOADING, NULL, "reloading");
+                announce_reloading(supervisor->status, supervisor->reload_usec);
                 break;
         case CONTAINER_FROZEN:
-                say_rest(supervisor, REPORT_FROZEN, EVENT_FROZEN, "frozen");
+                on_container_rests(supervisor, REPORT_FROZEN);
                 break;
         case CONTAINER_THAWED:
-                on_container_thawed(supervisor);
+                announce_thawed(supervisor->status);
                 break;
         case CONTAINER_WAKING:
                 on_container_waking(supervisor);
                 break;
         case CONTAINER_LIGHT:
                 client_release(supervisor->attempt.client);
-                say_rest(supervisor, REPORT_LIGHT, EVENT_LIGHT, "light");
+                on_container_rests(supervisor, REPORT_LIGHT);
                 break;
         case CONTAINER_IDLE:
                 on_container_idle(supervisor);
                 break;
         case CONTAINER_BUSY:
                 supervisor->attempt.idle = false;
-                status_set(supervisor->status, REPORT_HOT, NULL);
-                (void)sd_notify(0, "STATUS=Serving requests");
+                announce_busy(supervisor->status);
                 break;
         case CONTAINER_LOOKED:
                 on_container_looked(supervisor);
@@ -515,7 +453,7 @@ static void attempt(struct supervisor *supervisor)
                 fail_for_now(supervisor, status, reason);
                 return;
         }
-        say_end(supervisor, status, reason);
+        announce_end(true, supervisor->reload_usec > 0, reason);
         leave(supervisor, status);
 }
 
@@ -581,11 +519,8 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 
         (void)source;
         (void)info;
-        if (!supervisor->terminated) {
-                status_set(supervisor->status, REPORT_STOPPING, "told to stop");
-                (void)sd_notify(0, "STOPPING=1\n"
-                                   "STATUS=Stopping when the running requests are done");
-        }
+        if (!supervisor->terminated)
+                announce_stopping(supervisor->status);
         supervisor->terminated = true;
         if (attempt_runs(&supervisor->attempt))
                 stop_attempt(supervisor);
@@ -600,8 +535,7 @@ static void on_maintenance(bool is_on, void *userdata)
 
         if (supervisor->terminated || supervisor->leaving)
                 return;
-        event_say(is_on ? EVENT_MAINTENANCE_ON : EVENT_MAINTENANCE_OFF, NULL, "maintenance is %s",
-                  is_on ? "on" : "off");
+        announce_maintenance(is_on);
         if (is_on && attempt_runs(&supervisor->attempt)) {
                 status_set(supervisor->status, REPORT_STOPPING, "maintenance");
                 (void)sd_notify(0, "STATUS=Stopping for maintenance");
@@ -617,13 +551,11 @@ static void on_maintenance(bool is_on, void *userdata)
         }
 }
 
-/* With Type=notify-reload, systemd waits for an end also if there is nothing to reload. */
 static void reload_nothing(const struct supervisor *supervisor)
 {
         if (!supervisor->told_ready || supervisor->terminated)
                 return;
-        (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, gate_now_usec());
-        (void)sd_notify(0, "READY=1");
+        announce_reloaded_nothing();
 }
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
