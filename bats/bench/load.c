@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Load for a FastCGI server, straight, as wrk is one for a web server: so many connections, each with
- * a request at any time, for so many seconds.
+ * Load for a FastCGI server, straight, as wrk is one for a web server: so many connections, each
+ * with a request at any time, for so many seconds.
  *
  *   load SOCKET SCRIPT CLIENTS SECONDS keep|close
  *
@@ -37,85 +37,104 @@ struct client {
         size_t skip;        /* of the record, what is still to come */
 };
 
-static struct sockaddr_un address = {.sun_family = AF_UNIX};
-static uint8_t request[4096];
-static size_t request_size;
-static bool keep;
-static uint32_t *times; /* nanoseconds of each request */
-static size_t times_count;
-static size_t answer_size; /* of the first answer, and so of all */
+struct load {
+        struct sockaddr_un address;
+        uint8_t request[4096];
+        size_t request_size;
+        bool keep;
+        int epoll;
+        uint32_t *times; /* nanoseconds of each request */
+        size_t times_count;
+        size_t answer_size; /* of the first answer, and so of all */
+};
 
-static uint64_t now(void) {
+static uint64_t now(void)
+{
         struct timespec time;
         clock_gettime(CLOCK_MONOTONIC, &time);
         return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
 }
 
-static void die(const char *what) {
+static void die(const char *what)
+{
         fprintf(stderr, "load: %s: %s\n", what, errno ? strerror(errno) : "failed");
         exit(EXIT_FAILURE);
 }
 
-static void add_record(uint8_t type, const uint8_t *content, size_t size) {
+static void add_record(struct load *load, uint8_t type, const uint8_t *content, size_t size)
+{
         uint8_t header[HEADER_SIZE] = {1, type, 0, 1, (uint8_t)(size >> 8), (uint8_t)size, 0, 0};
-        memcpy(request + request_size, header, HEADER_SIZE);
-        memcpy(request + request_size + HEADER_SIZE, content, size);
-        request_size += HEADER_SIZE + size;
+        memcpy(load->request + load->request_size, header, HEADER_SIZE);
+        memcpy(load->request + load->request_size + HEADER_SIZE, content, size);
+        load->request_size += HEADER_SIZE + size;
 }
 
-static size_t add_pair(uint8_t *to, const char *name, const char *value) {
-        size_t name_size = strlen(name), value_size = strlen(value);
-        to[0] = (uint8_t)name_size;
-        to[1] = (uint8_t)value_size;
-        memcpy(to + 2, name, name_size);
-        memcpy(to + 2 + name_size, value, value_size);
-        return 2 + name_size + value_size;
+/* Copies what has no closing zero. */
+static size_t put(uint8_t *to, const void *bytes, size_t size)
+{
+        memcpy(to, bytes, size);
+        return size;
+}
+
+static size_t add_pair(uint8_t *to, const char *name, const char *value)
+{
+        size_t size = 2;
+
+        to[0] = (uint8_t)strlen(name);
+        to[1] = (uint8_t)strlen(value);
+        size += put(to + size, name, to[0]);
+        size += put(to + size, value, to[1]);
+        return size;
 }
 
 /* What nginx sends with its fastcgi_params, about. */
-static void build_request(const char *script) {
-        const uint8_t begin[8] = {0, RESPONDER, keep ? 1 : 0};
+static void build_request(struct load *load, const char *script)
+{
+        const uint8_t begin[8] = {0, RESPONDER, load->keep ? 1 : 0};
         const char *const pairs[][2] = {
-                {"SCRIPT_FILENAME", script},       {"QUERY_STRING", ""},
-                {"REQUEST_METHOD", "GET"},         {"CONTENT_TYPE", ""},
-                {"CONTENT_LENGTH", ""},            {"SCRIPT_NAME", "/page.php"},
-                {"REQUEST_URI", "/page.php"},      {"DOCUMENT_URI", "/page.php"},
-                {"DOCUMENT_ROOT", "/srv/bench"},   {"SERVER_PROTOCOL", "HTTP/1.1"},
-                {"REQUEST_SCHEME", "http"},        {"GATEWAY_INTERFACE", "CGI/1.1"},
-                {"SERVER_SOFTWARE", "load"},       {"REMOTE_ADDR", "127.0.0.1"},
-                {"REMOTE_PORT", "40000"},          {"SERVER_ADDR", "127.0.0.1"},
-                {"SERVER_PORT", "80"},             {"SERVER_NAME", "localhost"},
-                {"HTTP_HOST", "localhost"},        {"REDIRECT_STATUS", "200"},
+            {"SCRIPT_FILENAME", script},     {"QUERY_STRING", ""},
+            {"REQUEST_METHOD", "GET"},       {"CONTENT_TYPE", ""},
+            {"CONTENT_LENGTH", ""},          {"SCRIPT_NAME", "/page.php"},
+            {"REQUEST_URI", "/page.php"},    {"DOCUMENT_URI", "/page.php"},
+            {"DOCUMENT_ROOT", "/srv/bench"}, {"SERVER_PROTOCOL", "HTTP/1.1"},
+            {"REQUEST_SCHEME", "http"},      {"GATEWAY_INTERFACE", "CGI/1.1"},
+            {"SERVER_SOFTWARE", "load"},     {"REMOTE_ADDR", "127.0.0.1"},
+            {"REMOTE_PORT", "40000"},        {"SERVER_ADDR", "127.0.0.1"},
+            {"SERVER_PORT", "80"},           {"SERVER_NAME", "localhost"},
+            {"HTTP_HOST", "localhost"},      {"REDIRECT_STATUS", "200"},
         };
-        uint8_t params[2048];
-        size_t size = 0, i;
+        uint8_t params[2048] = {0};
+        size_t size = 0;
 
-        for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
                 size += add_pair(params + size, pairs[i][0], pairs[i][1]);
-        add_record(BEGIN_REQUEST, begin, sizeof(begin));
-        add_record(PARAMS, params, size);
-        add_record(PARAMS, params, 0);
-        add_record(STDIN, params, 0);
+        add_record(load, BEGIN_REQUEST, begin, sizeof(begin));
+        add_record(load, PARAMS, params, size);
+        add_record(load, PARAMS, params, 0);
+        add_record(load, STDIN, params, 0);
 }
 
-static void begin(struct client *client, int epoll) {
+static void begin(struct load *load, struct client *client)
+{
         client->began = now();
         client->answer_size = client->header_size = client->skip = 0;
         if (client->fd < 0) {
                 struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
                 client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-                if (client->fd < 0 ||
-                    connect(client->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+                if (client->fd < 0 || connect(client->fd, (const struct sockaddr *)&load->address,
+                                              sizeof(load->address)) < 0)
                         die("connect");
-                if (epoll_ctl(epoll, EPOLL_CTL_ADD, client->fd, &event) < 0)
+                if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, client->fd, &event) < 0)
                         die("epoll_ctl");
         }
-        if (send(client->fd, request, request_size, MSG_NOSIGNAL) != (ssize_t)request_size)
+        if (send(client->fd, load->request, load->request_size, MSG_NOSIGNAL) !=
+            (ssize_t)load->request_size)
                 die("send");
 }
 
 /* Takes what came. Returns true at the end of END_REQUEST. */
-static bool take(struct client *client, const uint8_t *bytes, size_t size) {
+static bool take(struct client *client, const uint8_t *bytes, size_t size)
+{
         while (size > 0) {
                 size_t part;
                 if (client->header_size < HEADER_SIZE) {
@@ -140,19 +159,21 @@ static bool take(struct client *client, const uint8_t *bytes, size_t size) {
         return false;
 }
 
-static void ended(struct client *client) {
-        if (times_count == TIMES_MAX)
+static void ended(struct load *load, const struct client *client)
+{
+        if (load->times_count == TIMES_MAX)
                 die("too many requests");
-        times[times_count++] = (uint32_t)(now() - client->began);
-        if (answer_size == 0)
-                answer_size = client->answer_size;
+        load->times[load->times_count++] = (uint32_t)(now() - client->began);
+        if (load->answer_size == 0)
+                load->answer_size = client->answer_size;
         errno = 0;
-        if (client->answer_size != answer_size)
+        if (client->answer_size != load->answer_size)
                 die("the size of an answer");
 }
 
 /* Reads once. The next request begins when the answer is there, as with nginx. */
-static void go_on(struct client *client, int epoll) {
+static void go_on(struct load *load, struct client *client)
+{
         static uint8_t buffer[262144];
         ssize_t size = recv(client->fd, buffer, sizeof(buffer), 0);
 
@@ -160,54 +181,79 @@ static void go_on(struct client *client, int epoll) {
                 die("a connection that ended before its answer");
         if (!take(client, buffer, (size_t)size))
                 return;
-        ended(client);
-        if (!keep) {
+        ended(load, client);
+        if (!load->keep) {
                 close(client->fd);
                 client->fd = -1;
         }
-        begin(client, epoll);
+        begin(load, client);
 }
 
-static int by_time(const void *left, const void *right) {
+static int by_time(const void *left, const void *right)
+{
         uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
         return a < b ? -1 : a > b;
 }
 
-int main(int argc, char **argv) {
-        struct client clients[CLIENTS_MAX];
-        struct epoll_event events[CLIENTS_MAX];
-        uint64_t begun, end, took;
-        int count, epoll, i;
+/* Prints the time in microseconds below which so many of a hundred requests are. */
+static void print_percentile(const struct load *load, const char *name, size_t percent)
+{
+        uint32_t nanoseconds = load->times[load->times_count * percent / 100];
 
-        if (argc != 6 || strlen(argv[1]) >= sizeof(address.sun_path)) {
+        printf(" %s %.2f", name, nanoseconds / 1e3);
+}
+
+static void report(const struct load *load, uint64_t took)
+{
+        qsort(load->times, load->times_count, sizeof(*load->times), by_time);
+        printf("requests %zu rate %.1f", load->times_count,
+               (double)load->times_count * 1e9 / (double)took);
+        print_percentile(load, "p50_usec", 50);
+        print_percentile(load, "p99_usec", 99);
+        putchar('\n');
+}
+
+/* Drives so many clients for so long. Returns how long it was, in nanoseconds. */
+static uint64_t drive(struct load *load, size_t count, uint64_t nanoseconds)
+{
+        static struct client clients[CLIENTS_MAX];
+        struct epoll_event events[CLIENTS_MAX];
+        uint64_t begun = now();
+
+        load->epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (load->epoll < 0)
+                die("epoll_create1");
+        for (size_t i = 0; i < count; i++) {
+                clients[i].fd = -1;
+                begin(load, &clients[i]);
+        }
+        while (now() - begun < nanoseconds) {
+                int ready = epoll_wait(load->epoll, events, CLIENTS_MAX, 5000);
+
+                if (ready <= 0)
+                        die("an answer within 5 seconds");
+                for (int i = 0; i < ready; i++)
+                        go_on(load, events[i].data.ptr);
+        }
+        return now() - begun;
+}
+
+int main(int argc, char **argv)
+{
+        struct load load = {.address.sun_family = AF_UNIX};
+        unsigned long count;
+
+        if (argc != 6 || strlen(argv[1]) >= sizeof(load.address.sun_path)) {
                 fputs("usage: load SOCKET SCRIPT CLIENTS SECONDS keep|close\n", stderr);
                 return 2;
         }
-        strcpy(address.sun_path, argv[1]);
-        count = atoi(argv[3]);
-        keep = strcmp(argv[5], "keep") == 0;
-        build_request(argv[2]);
-        times = calloc(TIMES_MAX, sizeof(*times));
-        epoll = epoll_create1(EPOLL_CLOEXEC);
-        if (count < 1 || count > CLIENTS_MAX || !times || epoll < 0)
+        memcpy(load.address.sun_path, argv[1], strlen(argv[1]));
+        count = strtoul(argv[3], NULL, 10);
+        load.keep = strcmp(argv[5], "keep") == 0;
+        build_request(&load, argv[2]);
+        load.times = calloc(TIMES_MAX, sizeof(*load.times));
+        if (count < 1 || count > CLIENTS_MAX || !load.times)
                 die("a number of clients from 1 to 256");
-        begun = now();
-        end = begun + (uint64_t)(atof(argv[4]) * 1e9);
-        for (i = 0; i < count; i++) {
-                clients[i].fd = -1;
-                begin(&clients[i], epoll);
-        }
-        while (now() < end) {
-                int ready = epoll_wait(epoll, events, CLIENTS_MAX, 5000);
-                if (ready <= 0)
-                        die("an answer within 5 seconds");
-                for (i = 0; i < ready; i++)
-                        go_on(events[i].data.ptr, epoll);
-        }
-        took = now() - begun;
-        qsort(times, times_count, sizeof(*times), by_time);
-        printf("requests %zu rate %.1f p50_usec %.2f p99_usec %.2f\n", times_count,
-               (double)times_count * 1e9 / (double)took, times[times_count / 2] / 1e3,
-               times[times_count * 99 / 100] / 1e3);
+        report(&load, drive(&load, count, (uint64_t)(strtod(argv[4], NULL) * 1e9)));
         return EXIT_SUCCESS;
 }

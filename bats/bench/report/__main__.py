@@ -61,7 +61,7 @@ def main():
     for part, samples in measured:
         words, promised = section_of(part).section(samples, directory)
         targets += promised
-        body += [words]
+        body += [words, samples.origin + "\n"]
     lines = ["# fpm-waker beside others\n",
              "Medians, in parentheses the 10th and the 90th percentile of the rounds. A ratio is that of "
              "two measurements of one round. Only ratios can be carried over to another machine.\n"]

@@ -61,6 +61,8 @@ def promises(samples):
     promised = []
     for clients, limit in ((1, 1.0), (4, 0.9), (16, 0.9)):
         case = f"nginx, unix, small, close, {clients}"
+        if case not in samples.cases():
+            continue
         words = f"{clients} client{'s' if clients > 1 else ''}, small page"
         promised += [
             Target(f"requests/s to php-fpm's, {words}", samples.ratio(case, OURS, BARE, "rate").middle,

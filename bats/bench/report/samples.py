@@ -32,8 +32,12 @@ class Samples:
     def __init__(self, path):
         self.values = collections.defaultdict(dict)
         self.ratios = {}
+        self.origin = ""
         with open(path, encoding="utf-8") as lines:
             for line in lines:
+                if line.startswith("# "):
+                    self.origin = line[2:].strip()
+                    continue
                 case, peer, number, figure, value = line.rstrip("\n").split("\t")
                 self.values[case, peer, figure][number] = float(value)
 
