@@ -11,14 +11,15 @@ teardown() { end_test; }
 
 # bench PART VARIABLE=VALUE...: runs this part of it. Its samples are in $samples.
 bench() {
-  samples=$build/bench/$1.samples
-  make -s -C "$tree" bench "BENCH_PARTS=$1" BENCH_ROUNDS=1 BENCH_SECONDS=1 "${@:2}" >"$dir/bench.log" 2>&1
+  samples=$dir/bench/$1.samples
+  make -s -C "$tree" bench "BENCH_PARTS=$1" "BENCH_OUT=$dir/bench" BENCH_ROUNDS=1 BENCH_SECONDS=1 "${@:2}" \
+    >"$dir/bench.log" 2>&1
   contains "$(<"$dir/bench.log")" "## "
 }
 
 # Prints "CASE: PEER PEER...", for those cases that have a name like this.
 peers_of() {
-  awk -F '\t' -v like="$1" '$1 ~ like && !seen[$1, $2]++ { if (!($1 in peers)) cases[++n] = $1
+  awk -F '\t' -v like="$1" '!/^#/ && $1 ~ like && !seen[$1, $2]++ { if (!($1 in peers)) cases[++n] = $1
     peers[$1] = peers[$1] " " $2 } END { for (i = 1; i <= n; i++) print cases[i] ":" peers[cases[i]] }' "$samples"
 }
 

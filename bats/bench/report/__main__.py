@@ -7,6 +7,8 @@ import sys
 from samples import load
 import text
 
+# One or two rounds have no spread that is worth the name.
+ROUNDS_MIN = 3
 PARTS = ["request-path", "cold-wake", "tiers", "wordpress", "memory", "scale"]
 
 
@@ -20,7 +22,8 @@ def of_run_before(directory, part, samples):
     if before is None:
         return None
     section_of(part).section(before, None)
-    both = [key for key in samples.ratios if key in before.ratios]
+    both = [key for key, ratio in samples.ratios.items()
+            if key in before.ratios and min(ratio.count, before.ratios[key].count) >= ROUNDS_MIN]
     differ = [key for key in both if samples.ratios[key].low > before.ratios[key].high
               or samples.ratios[key].high < before.ratios[key].low]
     return [(key, before.ratios[key], samples.ratios[key]) for key in differ], len(both)
