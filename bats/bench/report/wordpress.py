@@ -22,8 +22,8 @@ cache.
 """
 
 
-def first_request(samples, peer):
-    """What is left of the time to the first byte when php-fpm takes requests."""
+def beside_start(samples, peer):
+    """The time to the first byte, but from the start of fpm-waker until php-fpm takes requests."""
     total = samples.values["cold", peer, "first_byte_ms"]
     wake = samples.values.get(("cold", peer, "wake_ms"), {})
     return Spread([total[number] - wake.get(number, 0) for number in total])
@@ -39,13 +39,13 @@ def times(samples):
         rows.append([
             WORDS[base] + (", files kept" if kept else ""),
             spread(samples.spread("cold", peer, "first_byte_ms")), wake,
-            spread(first_request(samples, peer)),
+            spread(beside_start(samples, peer)),
             spread(samples.spread("warm", peer, "first_byte_ms")),
             ratio(samples.ratio("cold", peer, base, "first_byte_ms")) if kept else "",
             ratio(samples.ratio("cold", peer, LIMIT + "-files" * kept, "first_byte_ms")) if base != LIMIT else "",
             ratio(samples.ratio("warm", peer, base, "first_byte_ms")) if kept else "",
         ])
-    return table(["ms", "cold", "of these the wake", "and the rest", "warm", "cold to that without files",
+    return table(["ms", "cold", "of these fpm-waker and php-fpm's start", "systemd and the request", "warm", "cold to that without files",
                   "cold to php-fpm restarted", "warm to that without files"], rows)
 
 
@@ -57,8 +57,8 @@ def promises(samples):
             f"WordPress cold with OpcacheFileCache= to that without, {words}",
             samples.ratio("cold", kept, engine, "first_byte_ms").middle, 1.0,
             shortfall="Of the cold page, "
-            f"{number(first_request(samples, engine).middle)} ms were the request without the files, "
-            f"{number(first_request(samples, kept).middle)} ms with them."))
+            f"{number(beside_start(samples, engine).middle)} ms were systemd and the request without the files, "
+            f"{number(beside_start(samples, kept).middle)} ms with them."))
     return promised
 
 
@@ -72,7 +72,7 @@ def figure(samples, directory):
     for peer in samples.peers("cold"):
         wake = samples.median("cold", peer, "wake_ms") if samples.has("cold", peer, "wake_ms") else 0
         words = WORDS[peer.replace("-files", "")] + ("\\n files kept" if "-files" in peer else "")
-        lines.append(f'"{words}" {wake:.3f} {first_request(samples, peer).middle:.3f}')
+        lines.append(f'"{words}" {wake:.3f} {beside_start(samples, peer).middle:.3f}')
     commands = """set style data histogram
 set style histogram rowstacked
 set style fill solid 0.9
@@ -80,8 +80,8 @@ set boxwidth 0.6
 set ylabel "ms"
 set xtics rotate by -35
 set yrange [0:*]
-plot $times using 2:xtic(1) title "wake" lc rgb "#1b7837", \\
-  "" using 3 title "first request" lc rgb "#9aa5b1"
+plot $times using 2:xtic(1) title "fpm-waker, php-fpm's start" lc rgb "#1b7837", \\
+  "" using 3 title "systemd, first request" lc rgb "#9aa5b1"
 """
     return draw(directory, "wordpress", "WordPress, front page cold: time to the first byte", commands,
                 {"times": lines})
