@@ -128,6 +128,11 @@ static const char *set_init(struct conf *conf, const char *value)
         return set_boolean(&conf->init, value);
 }
 
+static const char *set_opcache_file_cache(struct conf *conf, const char *value)
+{
+        return set_boolean(&conf->opcache_file_cache, value);
+}
+
 static const char *add_capability(struct conf *conf, const char *value)
 {
         if (value[strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_")])
@@ -238,6 +243,7 @@ enum {
         KEY_INIT,
         KEY_LABEL,
         KEY_TMPFS,
+        KEY_OPCACHE_FILE_CACHE,
         KEYS,
 };
 
@@ -280,6 +286,7 @@ static const struct key {
     [KEY_INIT] = {.name = "Init", .set = set_init, .engines = IMAGES},
     [KEY_LABEL] = {.name = "Label", .set = add_label, .repeatable = true, .engines = IMAGES},
     [KEY_TMPFS] = {.name = "Tmpfs", .set = add_tmpfs, .repeatable = true, .engines = IMAGES},
+    [KEY_OPCACHE_FILE_CACHE] = {.name = "OpcacheFileCache", .set = set_opcache_file_cache},
 };
 
 /* --- reading ------------------------------------------------------------------------------- */
@@ -433,7 +440,7 @@ int conf_read(struct conf *conf, const char *path)
         return check_whole(conf, &place);
 }
 
-void conf_launcher_words(struct words *words, const struct conf *conf)
+void conf_launcher_words(struct words *words, const struct conf *conf, const char *opcache)
 {
         if (tier_has_light(&conf->spans)) /* fpm-waker stops the server, and the launcher */
                 words_add(words, "--resident");
@@ -443,6 +450,8 @@ void conf_launcher_words(struct words *words, const struct conf *conf)
                 words_addf(words, "--drain-limit=%s", conf->drain_limit);
         if (conf->background_limit)
                 words_addf(words, "--background-limit=%s", conf->background_limit);
+        if (opcache)
+                words_addf(words, "--opcache-file-cache=%s", opcache);
 }
 
 void conf_done(struct conf *conf)

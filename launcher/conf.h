@@ -32,6 +32,7 @@ struct conf {
         char *memory;                /* NULL: no limit */
         bool read_only;
         bool init; /* a tiny init before the launcher */
+        bool opcache_file_cache;
         struct tier_spans spans;
         char *stop_after;  /* the last of them, as written */
         char *drain_limit; /* a span, as written; NULL: fpm-launcher's own default */
@@ -46,7 +47,8 @@ struct conf {
  */
 int conf_read(struct conf *conf, const char *path);
 
-/* Adds fpm-launcher's options. */
-void conf_launcher_words(struct words *words, const struct conf *conf);
+/* Adds fpm-launcher's options. opcache: the OPcache file cache where the launcher sees it, NULL:
+ * none. */
+void conf_launcher_words(struct words *words, const struct conf *conf, const char *opcache);
 
 void conf_done(struct conf *conf);

@@ -11,6 +11,9 @@
 #include "../preload/gate.h"
 #include "cleanup.h"
 
+/* An empty directory beside fpm-launcher. */
+#define OPCACHE_TARGET "/fpm-waker/opcache"
+
 /*
  * What a master that is root needs to become its workers' user and to signal them afterwards; one
  * that is not root needs nothing.
@@ -73,11 +76,11 @@ static json_t *pairs(const struct words *words, char separator)
         return object;
 }
 
-static json_t *bind(const char *from, const char *to)
+static json_t *bind(const char *from, const char *to, bool read_only)
 {
         /* Unlike a volume's, a directory that is missing is an error, and not made. */
         return json_pack("{s:s, s:s, s:s, s:b}", "Type", "bind", "Source", from, "Target", to,
-                         "ReadOnly", 1);
+                         "ReadOnly", read_only);
 }
 
 static json_int_t memory_bytes(const char *text)
@@ -122,7 +125,7 @@ static json_t *command(const struct docker_spec_parts *parts)
         struct words options = {0};
         json_t *array;
 
-        conf_launcher_words(&options, parts->conf);
+        conf_launcher_words(&options, parts->conf, parts->opcache ? OPCACHE_TARGET : NULL);
         words_add(&options, "--");
         words_add_all(&options, &parts->conf->command);
         array = words_result(&options) == 0 ? strings(&options) : NULL;
@@ -163,15 +166,26 @@ static json_t *tmpfs(const struct conf *conf)
         return finish(&object);
 }
 
+static json_t *mounts(const struct docker_spec_parts *parts)
+{
+        json_t *array = json_pack("[o, o]", bind(parts->libdir, "/fpm-waker", true),
+                                  bind(parts->rundir, "/fpm-waker/run", true));
+
+        if (array && parts->opcache &&
+            json_array_append_new(array, bind(parts->opcache, OPCACHE_TARGET, false)) < 0) {
+                json_decref(array);
+                return NULL;
+        }
+        return array;
+}
+
 static json_t *host_config(const struct docker_spec_parts *parts)
 {
         const struct conf *conf = parts->conf;
         struct object host = {.json = json_object()};
 
         put(&host, "Binds", strings(&conf->volumes));
-        put(&host, "Mounts",
-            json_pack("[o, o]", bind(parts->libdir, "/fpm-waker"),
-                      bind(parts->rundir, "/fpm-waker/run")));
+        put(&host, "Mounts", mounts(parts));
         put(&host, "Tmpfs", tmpfs(conf));
         put(&host, "NetworkMode", json_string(conf->network ? conf->network : "none"));
         put(&host, "CapDrop", json_pack("[s]", "ALL"));

@@ -15,6 +15,7 @@ struct docker_spec_parts {
         const char *vhost;
         const char *libdir;  /* host directory of fpm-launcher */
         const char *rundir;  /* host directory of the hand-over socket */
+        const char *opcache; /* host directory of the OPcache file cache, NULL: none */
         const json_t *image; /* what the engine says of the image */
 };
 

@@ -59,7 +59,7 @@ void engine_stop_words(struct words *words, const struct conf *conf, const char 
                 words_addf(words, "--stop-timeout=%u", (unsigned)seconds);
 }
 
-void engine_image_words(struct words *words, const struct conf *conf)
+void engine_image_words(struct words *words, const struct conf *conf, const char *opcache)
 {
         for (size_t i = 0; i < conf->volumes.n; i++)
                 words_addf(words, "--volume=%s", conf->volumes.list[i]);
@@ -70,7 +70,7 @@ void engine_image_words(struct words *words, const struct conf *conf)
         words_add_all(words, &conf->engine_options);
         words_add(words, "--entrypoint=/fpm-waker/fpm-launcher");
         words_add(words, conf->image);
-        conf_launcher_words(words, conf);
+        conf_launcher_words(words, conf, opcache);
         words_add(words, "--");
         words_add_all(words, &conf->command);
 }

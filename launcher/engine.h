@@ -13,7 +13,7 @@ void engine_sandbox_words(struct words *words, const struct conf *conf);
 void engine_stop_words(struct words *words, const struct conf *conf, const char *forever);
 
 /* Adds volumes, environment, the administrator's own options, image, launcher and server. */
-void engine_image_words(struct words *words, const struct conf *conf);
+void engine_image_words(struct words *words, const struct conf *conf, const char *opcache);
 
 /*
  * Reads the words that an image starts by itself, its ENTRYPOINT and CMD, from the engine,

@@ -27,6 +27,7 @@
 #include "docker-outcome.h"
 #include "docker-spec.h"
 #include "log.h"
+#include "opcache-directory.h"
 #include "status.h"
 
 /* Of requests whose answers matter, what else they may end with. */
@@ -218,10 +219,25 @@ static int wait_for_end(const struct vhost *vhost)
 
 /* --- what we are asked for ----------------------------------------------------------------- */
 
+/*
+ * Of each image one of its own: in another image, other code may have the same name and time. (What
+ * former images have left stays: their files are other users'.)
+ */
+static int find_opcache(const struct docker_spec_parts *parts, char **ret)
+{
+        const char *id = json_string_value(json_object_get(parts->image, "Id"));
+        const char *colon = id ? strchr(id, ':') : NULL;
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "opcache-%.12s", colon ? colon + 1 : "image");
+        return opcache_directory(parts->conf, name, ret);
+}
+
 /* Has the container as it shall be, not started. */
 static int prepare(const struct vhost *vhost, struct docker_spec_parts *parts)
 {
         _cleanup_(docker_answer_done) struct docker_answer image = {0};
+        _cleanup_free_ char *opcache = NULL;
         bool is_there = false;
         json_t *spec;
         int r;
@@ -230,6 +246,10 @@ static int prepare(const struct vhost *vhost, struct docker_spec_parts *parts)
         if (r != GO_ON)
                 return r;
         parts->image = image.body;
+        r = find_opcache(parts, &opcache);
+        if (r != 0)
+                return r;
+        parts->opcache = opcache;
         if (!docker_spec_has_command(parts))
                 return docker_outcome_say(DOCKER_NO_COMMAND, parts->conf->image);
         spec = docker_spec_new(parts);

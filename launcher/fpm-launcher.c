@@ -48,7 +48,8 @@ struct settings {
         const char *listen[GATE_SOCKETS_MAX];
         size_t n_listen;
         bool resident;
-        const char *liveness; /* NULL: nowhere */
+        const char *liveness;           /* NULL: nowhere */
+        const char *opcache_file_cache; /* NULL: nowhere */
 };
 
 static int print_help(void)
@@ -77,6 +78,9 @@ static int print_help(void)
                "                         --exit-idle-time=, again and again (default: no)\n"
                "  --liveness=ADDRESS     where a resident tells probes that it is there: asleep,\n"
                "                         awake or failing; as --listen= (default: nowhere)\n"
+               "  --opcache-file-cache=DIRECTORY\n"
+               "                         where PHP's OPcache keeps what it has compiled, for the\n"
+               "                         next start (default: nowhere)\n"
                "  --preload=PATH         the shim (default: libfpm-waker.so beside this)\n"
                "  --help                 print this and exit\n"
                "  --version              print the version and exit\n"
@@ -85,7 +89,7 @@ static int print_help(void)
                "FPM_WAKER_EXIT_IDLE_TIME, FPM_WAKER_DRAIN_LIMIT, FPM_WAKER_BACKGROUND_LIMIT,\n"
                "FPM_WAKER_LISTEN (addresses, with blanks between them), FPM_WAKER_HANDOVER,\n"
                "FPM_WAKER_FD0 (yes or no), FPM_WAKER_READ_AHEAD, FPM_WAKER_RESIDENT (yes or no),\n"
-               "FPM_WAKER_LIVENESS, FPM_WAKER_PRELOAD.\n"
+               "FPM_WAKER_LIVENESS, FPM_WAKER_OPCACHE_FILE_CACHE, FPM_WAKER_PRELOAD.\n"
                "Exit statuses: see fpm-launcher(1).\n",
                DRAIN_LIMIT_DEFAULT, BACKGROUND_LIMIT_DEFAULT, HANDOVER_DEFAULT);
         return fflush(stdout) == 0 ? 0 : log_fail(STATUS_SYSTEM, "cannot print the help: %m");
@@ -166,6 +170,7 @@ static int read_variables(struct settings *settings)
         settings->preload = variable("FPM_WAKER_PRELOAD");
         settings->handover = variable("FPM_WAKER_HANDOVER");
         settings->liveness = variable("FPM_WAKER_LIVENESS");
+        settings->opcache_file_cache = variable("FPM_WAKER_OPCACHE_FILE_CACHE");
         if (exit_idle)
                 r = set_span("FPM_WAKER_EXIT_IDLE_TIME", exit_idle, &settings->page.exit_idle_usec);
         if (r == 0 && drain_limit)
@@ -197,6 +202,7 @@ static int read_options(int argc, char **argv, struct settings *settings)
                 READ_AHEAD,
                 RESIDENT,
                 LIVENESS,
+                OPCACHE_FILE_CACHE,
                 PRELOAD,
                 HELP,
                 VERSION,
@@ -211,6 +217,7 @@ static int read_options(int argc, char **argv, struct settings *settings)
             {"read-ahead", required_argument, NULL, READ_AHEAD},
             {"resident", no_argument, NULL, RESIDENT},
             {"liveness", required_argument, NULL, LIVENESS},
+            {"opcache-file-cache", required_argument, NULL, OPCACHE_FILE_CACHE},
             {"preload", required_argument, NULL, PRELOAD},
             {"help", no_argument, NULL, HELP},
             {"version", no_argument, NULL, VERSION},
@@ -256,6 +263,9 @@ static int read_options(int argc, char **argv, struct settings *settings)
                         break;
                 case LIVENESS:
                         settings->liveness = optarg;
+                        break;
+                case OPCACHE_FILE_CACHE:
+                        settings->opcache_file_cache = optarg;
                         break;
                 case PRELOAD:
                         settings->preload = optarg;
@@ -347,6 +357,7 @@ int main(int argc, char **argv)
         r = server_find(&server, settings.preload, argv + optind);
         if (r > 0)
                 return r;
+        server.opcache_file_cache = settings.opcache_file_cache;
 
         /* Sockets and page, where they survive exec. */
         r = collect_sockets(&settings, &passed);

@@ -6,6 +6,7 @@
 
 /* systemd-nspawn makes /run anew, so this can be there in a tree that cannot be written. */
 #define LAUNCHER_DIRECTORY "/run/fpm-waker"
+#define OPCACHE_TARGET     LAUNCHER_DIRECTORY "/opcache"
 
 /*
  * What systemd-nspawn leaves a container by default, but for SETUID, SETGID and KILL, which a
@@ -64,7 +65,7 @@ static void add_volume(struct words *words, const char *volume)
 }
 
 void nspawn_words(struct words *words, const struct conf *conf, const char *vhost,
-                  const char *libdir, const char *rundir)
+                  const char *libdir, const char *rundir, const char *opcache)
 {
         words_add(words, "systemd-nspawn");
         words_add(words, "--quiet");
@@ -82,13 +83,15 @@ void nspawn_words(struct words *words, const struct conf *conf, const char *vhos
         add_sandbox(words, conf);
         words_addf(words, "--bind-ro=%s:" LAUNCHER_DIRECTORY, libdir);
         words_addf(words, "--bind-ro=%s:" LAUNCHER_DIRECTORY "/run", rundir);
+        if (opcache)
+                words_addf(words, "--bind=%s:" OPCACHE_TARGET, opcache);
         for (size_t i = 0; i < conf->volumes.n; i++)
                 add_volume(words, conf->volumes.list[i]);
         for (size_t i = 0; i < conf->environment.n; i++)
                 words_addf(words, "--setenv=%s", conf->environment.list[i]);
         words_add_all(words, &conf->engine_options);
         words_add(words, LAUNCHER_DIRECTORY "/fpm-launcher");
-        conf_launcher_words(words, conf);
+        conf_launcher_words(words, conf, opcache ? OPCACHE_TARGET : NULL);
         words_add(words, "--");
         words_add_all(words, &conf->command);
 }

@@ -10,4 +10,4 @@
  * hand-over socket. Failures stick in *words.
  */
 void nspawn_words(struct words *words, const struct conf *conf, const char *vhost,
-                  const char *libdir, const char *rundir);
+                  const char *libdir, const char *rundir, const char *opcache);

@@ -10,10 +10,13 @@
 #include "cleanup.h"
 #include "engine.h"
 
+/* An empty directory beside fpm-launcher. */
+#define OPCACHE_TARGET "/fpm-waker/opcache"
+
 static const char monitor_option[] = "--conmon-pidfile=";
 
 void podman_run_words(struct words *words, const struct conf *conf, const char *vhost,
-                      const char *libdir, const char *rundir)
+                      const char *libdir, const char *rundir, const char *opcache)
 {
         words_add(words, "podman");
         words_add(words, "run");
@@ -36,7 +39,9 @@ void podman_run_words(struct words *words, const struct conf *conf, const char *
         engine_stop_words(words, conf, "2147483647");
         words_addf(words, "--volume=%s:/fpm-waker:ro", libdir);
         words_addf(words, "--volume=%s:/fpm-waker/run:ro", rundir);
-        engine_image_words(words, conf);
+        if (opcache)
+                words_addf(words, "--volume=%s:" OPCACHE_TARGET, opcache);
+        engine_image_words(words, conf, opcache ? OPCACHE_TARGET : NULL);
 }
 
 const char *podman_monitor_file(char *const *command)

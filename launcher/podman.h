@@ -14,7 +14,7 @@
  * in the file that podman_monitor_file() names, in rundir.
  */
 void podman_run_words(struct words *words, const struct conf *conf, const char *vhost,
-                      const char *libdir, const char *rundir);
+                      const char *libdir, const char *rundir, const char *opcache);
 
 /*
  * The file in which `podman run --detach` leaves its monitor's pid, a part of the command. NULL if

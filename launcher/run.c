@@ -18,6 +18,7 @@
 #include "installed.h"
 #include "log.h"
 #include "nspawn.h"
+#include "opcache-directory.h"
 #include "podman.h"
 #include "sockets.h"
 #include "span.h"
@@ -214,38 +215,49 @@ static int compose_docker(struct words *words, struct words *result_words, const
 static int compose_podman(struct words *words, struct conf *conf, const char *vhost,
                           const char *handover, const char *launcher)
 {
-        _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover);
+        _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover), *opcache = NULL;
         int status;
 
         if (!libdir || !rundir)
                 return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
-        status = complete_command(conf, "podman");
+        status = opcache_directory(conf, "opcache", &opcache);
         if (status == 0)
-                podman_run_words(words, conf, vhost, dirname(libdir), dirname(rundir));
+                status = complete_command(conf, "podman");
+        if (status == 0)
+                podman_run_words(words, conf, vhost, dirname(libdir), dirname(rundir), opcache);
         return status;
 }
 
 static int compose_nspawn(struct words *words, const struct conf *conf, const char *vhost,
                           const char *handover, const char *launcher)
 {
-        _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover);
+        _cleanup_free_ char *libdir = strdup(launcher), *rundir = strdup(handover), *opcache = NULL;
+        int status;
 
         if (!libdir || !rundir)
                 return log_fail(STATUS_SYSTEM, "cannot compose the command: %s", strerror(ENOMEM));
-        nspawn_words(words, conf, vhost, dirname(libdir), dirname(rundir));
-        return 0;
+        status = opcache_directory(conf, "opcache", &opcache);
+        if (status == 0)
+                nspawn_words(words, conf, vhost, dirname(libdir), dirname(rundir), opcache);
+        return status;
 }
 
 static int compose_native(struct words *words, const struct conf *conf, const char *handover,
                           const char *launcher)
 {
+        _cleanup_free_ char *opcache = NULL;
+        int status;
+
+        status = opcache_directory(conf, "opcache", &opcache);
+        if (status != 0)
+                return status;
         if (conf->environment.n > 0) {
                 words_add(words, "env");
                 words_add_all(words, &conf->environment);
         }
         words_add(words, launcher);
         words_addf(words, "--handover=%s", handover);
-        conf_launcher_words(words, conf);
+        conf_launcher_words(words, conf, opcache);
         words_add(words, "--");
         words_add_all(words, &conf->command);
         return 0;

@@ -14,6 +14,7 @@
 #include "../preload/gate.h"
 #include "cleanup.h"
 #include "log.h"
+#include "opcache.h"
 #include "status.h"
 
 /* What execvp() takes without PATH. */
@@ -378,6 +379,7 @@ int server_prepare_environment(const struct server *server, int page_fd)
             "FPM_WAKER_READ_AHEAD",
             "FPM_WAKER_RESIDENT",
             "FPM_WAKER_LIVENESS",
+            "FPM_WAKER_OPCACHE_FILE_CACHE",
         };
         char page[16];
 
@@ -386,7 +388,7 @@ int server_prepare_environment(const struct server *server, int page_fd)
         (void)snprintf(page, sizeof(page), "%d", page_fd);
         if (setenv(GATE_ENVIRONMENT, page, 1) < 0 || set_preload(server->preload) < 0)
                 return log_fail(STATUS_SYSTEM, "cannot set the server's environment: %m");
-        return 0;
+        return opcache_prepare_environment(server->opcache_file_cache);
 }
 
 int server_exec(const struct server *server)

@@ -5,9 +5,10 @@
 #include <limits.h>
 
 struct server {
-        char path[PATH_MAX];    /* the program */
-        char preload[PATH_MAX]; /* the shim, absolute */
-        char *const *argv;      /* the administrator's words, unchanged */
+        char path[PATH_MAX];            /* the program */
+        char preload[PATH_MAX];         /* the shim, absolute */
+        char *const *argv;              /* the administrator's words, unchanged */
+        const char *opcache_file_cache; /* see opcache.h */
 };
 
 /*

@@ -24,6 +24,8 @@ define installed
 755    $(BUILD)/fpm-docker                      lib/fpm-waker/fpm-docker
 644    $(BUILD)/libfpm-waker.so                 lib/fpm-waker/libfpm-waker.so
 dir    755                                      lib/fpm-waker/run
+dir    755                                      lib/fpm-waker/opcache
+644    units/php.d/opcache-file-cache.ini       lib/fpm-waker/php.d/opcache-file-cache.ini
 link   ../lib/fpm-waker/fpm-launcher            bin/fpm-launcher
 dir    755                                      /etc/fpm-waker
 644    units/fpm-waker@.socket                  $(unitdir)/fpm-waker@.socket
@@ -52,7 +54,7 @@ endef
 export installed
 
 # Directories that are ours alone: uninstall removes them once they are empty.
-owned_dirs := lib/fpm-waker $(reload_dirs) $(sharedir)/examples $(sharedir)
+owned_dirs := lib/fpm-waker/php.d lib/fpm-waker $(reload_dirs) $(sharedir)/examples $(sharedir)
 
 # Reads the list: "$$what", "$$from" and "$$to", the last with DESTDIR and PREFIX.
 for_installed = printf '%s\n' "$$installed" | while read -r what from to; do \

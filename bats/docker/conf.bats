@@ -53,6 +53,7 @@ wrong() {
   wrong 'DrainLimit=1 fortnight' ':1: DrainLimit: is not a time span (90s, 5min, infinity)'
   wrong 'BackgroundLimit=1x' ':1: BackgroundLimit: is not a time span (90s, 5min, infinity)'
   wrong 'Init=maybe' ':1: Init: is yes or no'
+  wrong 'OpcacheFileCache=/dir' ':1: OpcacheFileCache: is yes or no'
   wrong 'Capability=chown' ':1: Capability: is the name of a capability, as CHOWN'
   wrong 'Label=a' ':1: Label: is NAME=VALUE'
   wrong 'Tmpfs=tmp' ':1: Tmpfs: is PATH or PATH:OPTIONS'

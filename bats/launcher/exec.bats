@@ -63,6 +63,7 @@ page_of_server=(sh -c 'exec "$0" page' "$unit_test")
   seen=$(env -i "PATH=$PATH" MINE=1 LISTEN_ADDRESS=mine FPM_WAKER_EXIT_IDLE_TIME=1min \
     FPM_WAKER_DRAIN_LIMIT=1s FPM_WAKER_BACKGROUND_LIMIT=1s FPM_WAKER_LISTEN= FPM_WAKER_FD0=no \
     FPM_WAKER_HANDOVER= FPM_WAKER_READ_AHEAD=no FPM_WAKER_RESIDENT=no FPM_WAKER_LIVENESS= \
+    FPM_WAKER_OPCACHE_FILE_CACHE= \
     "FPM_WAKER_PRELOAD=$shim" LISTEN_PIDFDID=7 \
     NOTIFY_SOCKET=/run/n WATCHDOG_USEC=1 FPM_SOCKETS=x=9 \
     "$holder" run "$dir/holder" "$launcher" env | sort)
@@ -168,19 +169,36 @@ background-limit 0"
   contains "$(<"$dir/1")" "/proc/self/fd/2 -> $dir/2"
 }
 
+@test "--opcache-file-cache: PHP reads one more ini directory, behind its own or those of the variable" {
+  mkdir "$dir/lib" "$dir/lib/php.d" "$dir/cache"
+  cp "$launcher" "$shim" "$dir/lib"
+  is "$(PHP_INI_SCAN_DIR='' passed "$dir/lib/fpm-launcher" "--opcache-file-cache=$dir/cache" env |
+    grep -E '^(PHP_INI|OPCACHE)' | sort)" "OPCACHE_FILE_CACHE=$dir/cache
+PHP_INI_SCAN_DIR=:$dir/lib/php.d"
+  is "$(PHP_INI_SCAN_DIR=/a:/b FPM_WAKER_OPCACHE_FILE_CACHE=$dir/cache passed "$dir/lib/fpm-launcher" \
+    env | grep '^PHP_INI')" "PHP_INI_SCAN_DIR=/a:/b:$dir/lib/php.d"
+}
+
+@test "--opcache-file-cache: a directory that cannot be used costs time, and not the server" {
+  is "$(passed "$launcher" "--opcache-file-cache=$dir/none" sh -c 'echo ${OPCACHE_FILE_CACHE-unset}' 2>&1)" \
+    "fpm-launcher: no OPcache file cache: $dir/none: No such file or directory
+unset"
+}
+
 @test "--help and --version" {
   local option
   is "$("$launcher" --version)" "fpm-launcher $(sed -n 's/^VERSION *:= *//p' "$tree/Makefile")"
   "$launcher" --help >"$dir/help" 2>"$dir/stderr"
   is "$(<"$dir/stderr")" ''
   for option in exit-idle-time=SPAN drain-limit=SPAN background-limit=SPAN listen=ADDRESS \
-    handover=PATH fd0 read-ahead=BOOLEAN resident liveness=ADDRESS preload=PATH help version; do
+    handover=PATH fd0 read-ahead=BOOLEAN resident liveness=ADDRESS opcache-file-cache=DIRECTORY \
+    preload=PATH help version; do
     has_line "$dir/help" "^  --$option( |\$)" || fail "no $option"
   done
   for option in '(default: infinity)' '(default: 80s)' '(default: 1h;' FPM_WAKER_EXIT_IDLE_TIME \
     FPM_WAKER_DRAIN_LIMIT FPM_WAKER_BACKGROUND_LIMIT FPM_WAKER_LISTEN FPM_WAKER_HANDOVER \
     FPM_WAKER_FD0 FPM_WAKER_READ_AHEAD FPM_WAKER_RESIDENT FPM_WAKER_LIVENESS \
-    FPM_WAKER_PRELOAD; do
+    FPM_WAKER_OPCACHE_FILE_CACHE FPM_WAKER_PRELOAD; do
     contains "$(<"$dir/help")" "$option"
   done
   [ "$(awk '{ print length }' "$dir/help" | sort -n | tail -n 1)" -le 80 ] || fail 'lines are too long'

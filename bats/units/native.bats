@@ -36,6 +36,17 @@ teardown() {
   [ "$(main_pid)" != "$pid" ] || fail "not a new server"
 }
 
+@test "OpcacheFileCache= in a unit without a closed cache directory: a 503, and the log says why" {
+  native_vhost my-site.example.com StopAfterSec=infinity OpcacheFileCache=yes
+  drop_in CacheDirectory=
+  contains "$(request "$socket" "$www/hello.php")" 'Status: 503 Service Unavailable'
+  contains "$(journal_of "$unit.service")" 'OpcacheFileCache: the unit has no CacheDirectory='
+  systemctl stop "$unit.service"
+  drop_in CacheDirectoryMode=0755
+  contains "$(request "$socket" "$www/hello.php")" 'Status: 503 Service Unavailable'
+  contains "$(journal_of "$unit.service")" 'is open to others: the unit needs CacheDirectoryMode=0700'
+}
+
 @test "ten cycles leave inode, owner, mode, ACL and backlog of the socket as they were" {
   native_vhost ten-cycles.example StopAfterSec=100ms
   setfacl -m u:nobody:rw "$socket"
