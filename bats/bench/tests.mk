@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # What the bench needs: included by the Makefile.
 
-tools: $(BUILD)/test/load
+tools: $(BUILD)/test/load $(BUILD)/test/wake
 
-# Static: it runs in every bed.
-$(BUILD)/test/load: $(BUILD)/static/bats/bench/load.o
+# Static: they run in every bed.
+$(BUILD)/test/load $(BUILD)/test/wake: $(BUILD)/test/%: $(BUILD)/static/bats/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) -static $(CFLAGS) $(link) -o $@ $^
