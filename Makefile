@@ -36,17 +36,16 @@ launcher_c  = $(addprefix launcher/,fpm-launcher.c $(launcher_parts))
 waker_c     = $(addprefix launcher/,fpm-waker.c $(waker_parts))
 docker_c    = $(addprefix launcher/,fpm-docker.c $(docker_parts))
 # What each program is made of besides its main file.
-launcher_parts := answering.c background.c cgroup.c handover-fetch.c leftovers.c liveness.c log.c
-                  no-resolver.c opcache.c process.c resident.c server.c sockets.c span.c unavailable.c watch.c \
-                  watch-process.c watchdog.c
+launcher_parts := answering.c background.c cgroup.c handover-fetch.c leftovers.c liveness.c log.c \
+                  no-resolver.c opcache.c process.c resident.c server.c sockets.c span.c \
+                  unavailable.c watch.c watch-process.c watchdog.c
 waker_parts    := announce.c answering.c attempt.c background.c cgroup.c client.c complaint.c \
-                  opcache-directory.c
                   conf.c configtest.c container.c container-stop.c container-tiers.c docker.c \
                   docker-outcome.c engine.c events.c failing.c freezer.c frozen.c handover-serve.c \
-                  installed.c log.c maintenance.c nspawn.c peer.c podman.c process.c relay.c \
-                  report.c responder.c run.c sockets.c span.c status-command.c status-memory.c \
-                  status-print.c status-serve.c status-units.c supervise.c tier.c vhost.c \
-                  watchdog.c words.c
+                  installed.c log.c maintenance.c nspawn.c opcache-directory.c peer.c podman.c \
+                  process.c relay.c report.c responder.c run.c sockets.c span.c status-command.c \
+                  status-memory.c status-print.c status-serve.c status-units.c supervise.c tier.c \
+                  vhost.c watchdog.c words.c
 docker_parts   := conf.c docker-api.c docker-outcome.c docker-spec.c log.c opcache-directory.c \
                   span.c tier.c words.c
 
