@@ -32,17 +32,17 @@ ENGINES = {peer: name for name in ("docker", "podman", "nspawn")
 
 # In the order in which they are drawn; a colour for each.
 PHASES = [
-    ("systemd", "systemd starts the unit", "#9aa5b1"),
+    ("systemd", "systemd", "#9aa5b1"),
     ("waker", "fpm-waker", "#1b7837"),
-    ("engine", "the engine's client and daemon", "#2c7fb8"),
-    ("shim", "containerd-shim, conmon", "#7fcdbb"),
+    ("engine", "engine", "#2c7fb8"),
+    ("shim", "shim", "#7fcdbb"),
     ("create", "runc create", "#253494"),
     ("start", "runc start", "#636ea8"),
     ("launcher", "fpm-launcher", "#7fbf7b"),
-    ("entrypoint", "the image's entrypoint", "#c2a5cf"),
+    ("entrypoint", "entrypoint", "#c2a5cf"),
     ("boot", "php-fpm's boot", "#f4a582"),
-    ("request", "first request", "#b2182b"),
-    ("proxy", "proxy, first request", "#d8813a"),
+    ("request", "request", "#b2182b"),
+    ("proxy", "proxy", "#d8813a"),
 ]
 INTRO = """## Cold wake
 
@@ -52,9 +52,12 @@ pool (pm = dynamic, two workers), in containers the same image. Who has no socke
 start of its command until it has answered, asked again every 0.2 ms. Proxies wait for their server in
 the cheapest way there is: until its socket accepts, or until its published port answers.
 """
-PHASES_INTRO = """The phases, in ms, medians of wakes of their own, which the kernel traced. A phase is what happens from the
-execution of a program to that of the next; *php-fpm's boot* ends when a worker waits for a request for
-the first time, and has the shim's work in it.
+PHASES_INTRO = """The phases in ms, medians of wakes of their own, which the kernel traced. A phase goes from the
+execution of the program that it is named after to that of the next one: systemd, from the connection on,
+is all that it does for the unit and its sandbox; engine is its client and its daemon, shim is
+containerd-shim or conmon, and runc create has what the engine does for the network in it. php-fpm's boot
+ends when a worker waits for a request for the first time, and has the shim's work in it; request ends
+with the first byte, or is what a proxy waits for its server, and then proxy is the rest.
 """
 
 
@@ -126,7 +129,7 @@ set style histogram rowstacked
 set style fill solid 0.9
 set boxwidth 0.7
 set ylabel "ms"
-set xtics rotate by -40
+set xtics rotate by 40 right
 set yrange [0:*]
 plot {columns}
 """
