@@ -11,14 +11,14 @@ PEERS = [
      ["php-fpm-sandbox", "php-fpm", "socket-proxyd"]),
     ("launcher", "fpm-launcher in a plain unit", ["php-fpm", "socket-proxyd", "php-cgi"]),
     ("php-fpm", "php-fpm with its FPM_SOCKETS, plain unit: the limit", []),
-    ("php-fpm-sandbox", "the same in fpm-waker-native@'s sandbox: the limit", []),
+    ("php-fpm-sandbox", "the same in fpm-waker-native@'s sandbox: the limit", ["php-fpm"]),
     ("socket-proxyd", "systemd-socket-proxyd before php-fpm", []),
     ("php-cgi", "php-cgi with the socket as descriptor 0", []),
     ("ondemand", "php-fpm with pm=ondemand: a master is always there", []),
-    ("docker", "fpm-waker@, by the API",
+    ("docker", "fpm-waker@, by its API",
      ["docker-api", "docker-start", "docker-run", "docker-proxied", "docker-proxied-unix"]),
     ("docker-wrapper", "fpm-waker run -- docker run", ["docker-run", "docker-proxied"]),
-    ("docker-api", "the engine alone, started by curl: the limit", []),
+    ("docker-api", "the engine alone, started by curl: the limit", ["docker-proxied"]),
     ("docker-start", "the engine alone, docker start: the limit", []),
     ("docker-run", "the engine alone, docker run: the limit", []),
     ("docker-proxied", "systemd-socket-proxyd before docker run -p", []),
@@ -164,6 +164,14 @@ def more_than(samples, peer, base):
     return ", ".join(f"{words} {number(time)} ms" for time, words in sorted(more, reverse=True)[:3] if time > 0.1)
 
 
+def unit_costs(samples):
+    """What the shipped native unit takes beyond fpm-launcher in a plain one."""
+    own = phase(samples, "native", "waker")
+    setting_up = phase(samples, "native", "systemd") - phase(samples, "launcher", "systemd")
+    return (f"Beyond fpm-launcher in a plain unit, fpm-waker-native@ takes {number(own)} ms for fpm-waker "
+            f"and {number(setting_up)} ms in which systemd sets the sandbox up.\n")
+
+
 def longest(samples, peer):
     times = sorted(((phase(samples, peer, name), words) for name, words, _ in PHASES), reverse=True)
     return ", ".join(f"{words} {number(time)} ms" for time, words in times[:3])
@@ -175,8 +183,11 @@ def promises(samples):
                shortfall="More than php-fpm alone take: " + more_than(samples, "launcher", "php-fpm") + "."),
         Target("a Docker cold wake by API to docker run -p behind a proxy",
                samples.ratio("docker", "docker", "docker-proxied", "wake_usec").middle, 0.6,
-               shortfall=f"Most of it is {longest(samples, 'docker')}; the engine alone, asked by its API, "
-                         f"takes {number(wake(samples, 'docker-api').middle)} ms."),
+               shortfall=f"Most of it is {longest(samples, 'docker')}. The engine alone, asked by its API, is at "
+                         + number(samples.ratio("docker", "docker-api", "docker-proxied", "wake_usec").middle)
+                         + " of that proxy. To the proxy without Docker's network it is "
+                         + number(samples.ratio("docker", "docker", "docker-proxied-unix", "wake_usec").middle)
+                         + "."),
     ]
 
 
@@ -186,7 +197,8 @@ def losses(samples):
 
 
 def section(samples, directory):
-    parts = [INTRO, wakes(samples), losses(samples), comparisons(samples), PHASES_INTRO, phase_table(samples)]
+    parts = [INTRO, wakes(samples), losses(samples), comparisons(samples), PHASES_INTRO, phase_table(samples),
+             unit_costs(samples)]
     if directory:
         parts.insert(2, distribution_plot(samples, directory))
         parts.append(phases_plot(samples, directory))
