@@ -11,18 +11,18 @@ PEERS = [
      ["php-fpm-sandbox", "php-fpm", "socket-proxyd"]),
     ("launcher", "fpm-launcher in a plain unit", ["php-fpm", "socket-proxyd", "php-cgi"]),
     ("php-fpm", "php-fpm with its FPM_SOCKETS, plain unit: the limit", []),
-    ("php-fpm-sandbox", "the same in fpm-waker-native@'s sandbox: the limit", ["php-fpm"]),
+    ("php-fpm-sandbox", "the same in the sandbox of fpm-waker-native@: the limit", ["php-fpm"]),
     ("socket-proxyd", "systemd-socket-proxyd before php-fpm", []),
     ("php-cgi", "php-cgi with the socket as descriptor 0", []),
     ("ondemand", "php-fpm with pm=ondemand: a master is always there", []),
-    ("docker", "fpm-waker@, by its API",
+    ("docker", "fpm-waker@, by Docker's API",
      ["docker-api", "docker-start", "docker-run", "docker-proxied", "docker-proxied-unix"]),
     ("docker-wrapper", "fpm-waker run -- docker run", ["docker-run", "docker-proxied"]),
     ("docker-api", "the engine alone, started by curl: the limit", ["docker-proxied"]),
     ("docker-start", "the engine alone, docker start: the limit", []),
     ("docker-run", "the engine alone, docker run: the limit", []),
     ("docker-proxied", "systemd-socket-proxyd before docker run -p", []),
-    ("docker-proxied-unix", "the same, no network, a socket in a shared folder", []),
+    ("docker-proxied-unix", "the same without a network, by a socket in a shared folder", []),
     ("podman", "fpm-waker-podman@", ["podman-inherited"]),
     ("podman-inherited", "podman run with an inherited socket, FPM_SOCKETS", []),
     ("nspawn", "fpm-waker-nspawn@", []),
@@ -91,13 +91,12 @@ def difference(samples, peer, base):
 # --- tables --------------------------------------------------------------------------------------
 
 def wakes(samples):
-    rows = [[f"{engine(peer)}: {words}", spread(wake(samples, peer))] for peer, words, _ in known(samples)]
+    rows = [[f"{peer}: {words}", spread(wake(samples, peer))] for peer, words, _ in known(samples)]
     return table(["", "ms"], rows)
 
 
 def comparisons(samples):
-    words = {peer: text for peer, text, _ in PEERS}
-    rows = [[f"{engine(peer)}: {words[peer]} / {words[base]}",
+    rows = [[f"{peer} / {base}",
              ratio(samples.ratio(engine(peer), peer, base, "wake_usec")),
              spread(difference(samples, peer, base))]
             for peer, _, bases in known(samples) for base in bases]
