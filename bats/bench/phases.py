@@ -7,25 +7,24 @@ A phase begins with the execution of a program, is named after it, and goes on t
 first one, systemd, begins with the connection; request, with a worker's first wait for one, and it
 ends with the answer's first byte.
 
-Status 1: the trace is unclear, or has no php-fpm in it.
+Status 1: the trace is not that of a wake.
 """
 import os
 import re
 import sys
 
 LINE = re.compile(r"^\s*.+-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): (\w+)(.*)$")
-# Programs that begin a phase, in their order, by what their names begin with.
+# Programs that begin a phase, in their order. A runtime creates a container, and starts it later.
 PROGRAMS = [
-    ("waker", ["fpm-waker"]),
-    ("engine", ["fpm-docker", "docker", "curl", "podman", "systemd-nspawn"]),
-    ("shim", ["containerd-shim", "conmon"]),
-    ("runtime", ["runc", "crun"]),
-    ("launcher", ["fpm-launcher"]),
-    ("entrypoint", ["docker-php-entrypoint"]),
-    ("boot", ["php-fpm", "php-cgi"]),
+    ("waker", r"fpm-waker"),
+    ("engine", r"fpm-docker|docker|curl|podman|systemd-nspawn"),
+    ("shim", r"containerd-shim.*|conmon"),
+    ("create", r"runc|crun"),
+    ("start", r"runc|crun"),
+    ("launcher", r"fpm-launcher"),
+    ("entrypoint", r"docker-php-entrypoint"),
+    ("boot", r"php-fpm.*|php-cgi.*"),
 ]
-# Whose process is the only one of that kind in a wake.
-ONCE = {"waker", "launcher", "entrypoint", "boot"}
 
 
 def read_trace(path):
@@ -42,31 +41,27 @@ def value(words, key):
     return re.search(rf"\b{key}=(\S+)", words).group(1)
 
 
-def phase_of(path):
+def phase_of(path, begins):
+    """None: it begins none."""
     name = os.path.basename(path)
-    for phase, starts in PROGRAMS:
-        if any(name.startswith(start) for start in starts):
+    for phase, names in PROGRAMS + [("proxy", "systemd-socket-proxyd")]:
+        if phase not in begins and re.fullmatch(names, name):
             return phase
-    return "proxy" if name == "systemd-socket-proxyd" else None
-
-
-def unclear(words):
-    sys.exit(f"phases: {words}")
+    return None
 
 
 def look(trace, began, ended):
     """When each phase has begun, and when a worker has waited for the first time."""
-    begins, servers, children, waits = {}, {}, {}, {}
+    begins, servers, children, waits = {}, set(), {}, {}
     for usec, process, event, words in trace:
         if not began <= usec <= ended:
             continue
         if event == "sched_process_exec":
-            phase = phase_of(value(words, "filename"))
-            if phase in begins and phase in ONCE:
-                unclear(f"{value(words, 'filename')} was executed twice")
-            begins.setdefault(phase, usec)
+            phase = phase_of(value(words, "filename"), begins)
+            if phase:
+                begins[phase] = usec
             if phase == "boot":
-                servers[process] = usec
+                servers.add(process)
         elif event == "sched_process_fork":
             children[int(value(words, "child_pid"))] = int(value(words, "pid"))
         elif event.startswith("sys_"):
@@ -74,12 +69,11 @@ def look(trace, began, ended):
     workers = [process for process in waits if children.get(process) in servers] or \
         [process for process in waits if process in servers]
     if not workers:
-        unclear("no worker of php-fpm in it")
+        sys.exit("phases: the trace has no worker of php-fpm")
     times = [begins[phase] for phase, _ in PROGRAMS if phase in begins]
     if times != sorted(times):
-        unclear("programs were executed in another order")
+        sys.exit(f"phases: not the order in which programs are executed: {begins}")
     begins["request"] = min(waits[process] for process in workers)
-    begins.pop(None, None)
     return begins
 
 

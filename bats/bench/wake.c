@@ -8,8 +8,8 @@
  * Prints both times as nanoseconds of CLOCK_MONOTONIC. Status 1 if the request was lost: its answer
  * does not contain EXPECT, or has no end.
  *
- * With COMMAND time begins when that is started, and it is tried again until there is an answer: for
- * servers whose socket nobody holds. An empty EXPECT: to be connected is enough.
+ * With COMMAND time begins when that is started, and it is tried again until there is an answer:
+ * for servers whose socket nobody holds. An empty EXPECT: to be connected is enough.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -72,7 +72,8 @@ static void read_request(const char *path)
 static void parse_address(const char *text)
 {
         struct sockaddr_un path = {.sun_family = AF_UNIX};
-        struct sockaddr_in port = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        struct sockaddr_in port = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
         if (*text == '/' && strlen(text) < sizeof(path.sun_path)) {
                 memcpy(path.sun_path, text, strlen(text) + 1);

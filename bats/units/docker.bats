@@ -64,6 +64,17 @@ hello() { request "$socket" /var/www/html/hello.php "$@"; }
 
 logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
 
+@test "in its sandbox, nothing of the kernel can be written but cgroups" {
+  vhost StopAfterSec=infinity
+  contains "$(hello)" "hello from "
+  run nsenter -m -t "$(systemctl show -P MainPID "$unit.service")" bash -c '
+    for path in /sys /sys/kernel /sys/kernel/{debug,tracing} /sys/fs/cgroup /proc/self/oom_score_adj; do
+      [ ! -w "$path" ] || echo "$path"
+    done
+    ls -d /proc/sys /proc/sysrq-trigger /proc/irq /proc/kcore'
+  is "$(grep -v '^ls: ' <<<"$output")" $'/sys/fs/cgroup\n/proc/self/oom_score_adj'
+}
+
 @test "in its sandbox, fpm-waker sees that the container is paused, and for how long" {
   local seconds since took
   vhost StopAfterSec=2s

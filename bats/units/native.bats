@@ -143,6 +143,8 @@ echo 'write state=', (int)(file_put_contents(session_save_path() . '/x', 'x') !=
 echo 'write tmp=', (int)(file_put_contents('/tmp/fpm-waker-test', 'x') !== false), "\n";
 echo 'home=', (int)is_readable('/home/secret'), "\n";
 echo 'pid 1=', (int)is_dir('/proc/1'), "\n";
+echo 'proc sys=', (int)file_exists('/proc/sys'), "\n";
+echo 'tracing=', (int)preg_match('~ /sys/kernel/tracing rw[, ]~', file_get_contents('/proc/self/mountinfo')), "\n";
 echo 'interfaces=', implode(',', array_keys(net_get_interfaces() ?: [])), "\n";
 echo 'preg=', preg_match('/^(a|b)+$/', 'abab'), "\n";
 session_start();
@@ -155,7 +157,7 @@ PHP
   is "$status" 0
   for line in CapEff=0000000000000000 CapBnd=0000000000000000 NoNewPrivs=1 Seccomp=2 \
     'write /etc/x=0' 'write /usr/x=0' 'write /var/x=0' "write $www/x=0" 'write /run/x=0' \
-    'write state=1' 'write tmp=1' home=0 'pid 1=0' preg=1 session=1 child=0; do
+    'write state=1' 'write tmp=1' home=0 'pid 1=0' 'proc sys=0' tracing=0 preg=1 session=1 child=0; do
     contains "$output" "$line"
   done
   matches "$output" 'uid=6[0-9]{4}' "not a dynamic user"
