@@ -18,8 +18,10 @@ def record(kind, content):
 
 
 def request(script):
-    params = {"SCRIPT_FILENAME": script, "REQUEST_METHOD": "GET", "SCRIPT_NAME": "/" + os.path.basename(script)}
-    pairs = b"".join(bytes([len(name), len(value)]) + (name + value).encode() for name, value in params.items())
+    params = {"SCRIPT_FILENAME": script, "REQUEST_METHOD": "GET",
+              "SCRIPT_NAME": "/" + os.path.basename(script)}
+    pairs = b"".join(bytes([len(name), len(value)]) + (name + value).encode()
+                     for name, value in params.items())
     return (record(BEGIN, b"\0\1\0\0\0\0\0\0") + record(PARAMS, pairs) + record(PARAMS, b"")
             + record(STDIN, b""))
 

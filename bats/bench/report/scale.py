@@ -36,8 +36,8 @@ def host_table(samples):
         case = f"wake, {engine}"
         rows.append([f"{case}, ms"] + [spread(samples.spread(case, count, "first_byte_ms"))
                                        for count in counts(samples)])
-        rows.append([f"{case}: to that with one"] + [ratio(samples.ratio(case, count, BASE, "first_byte_ms"))
-                                                     for count in counts(samples)])
+        rows.append([f"{case}: to that with one"]
+                    + [ratio(samples.ratio(case, count, BASE, "first_byte_ms")) for count in counts(samples)])
     return table(["socket units"] + [f"{int(count):,}" for count in counts(samples)], rows)
 
 
@@ -51,7 +51,8 @@ def unit_costs(samples):
     rows = [[f"{int(count):,}"] + [number(per_unit(samples, count, figure))
                                     for figure in ("boot_ms", "reload_ms", "pid1_kb")]
             for count in counts(samples) if count != BASE]
-    return "What each more of them costs:\n\n" + table(["of", "boot, ms", "daemon-reload, ms", "PID 1, KB"], rows)
+    return "What each more of them costs:\n\n" + table(
+        ["of", "boot, ms", "daemon-reload, ms", "PID 1, KB"], rows)
 
 
 def at_once_table(samples):
