@@ -21,57 +21,45 @@ static mode_t mode_for(enum conf_engine engine)
         return engine == CONF_NATIVE ? 0700 : 01777;
 }
 
+/* Has the directory as it shall be, whatever the umask, and whatever was there. */
 static int make(const char *path, mode_t mode)
 {
-        if (mkdir(path, 0700) < 0)
-                return errno == EEXIST ? 0 : -errno;
-        return chmod(path, mode) < 0 ? -errno : 0; /* whatever the umask */
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+                return -errno;
+        return chmod(path, mode) < 0 ? -errno : 0;
 }
 
-/* Nobody else may get as far as to what is executed. */
-static int check_closed(const char *path)
+/* The service's own, to be freed: the first of them, if the unit has several. NULL: it has none. */
+static char *cache_directory(void)
 {
-        struct stat st;
+        const char *cache = getenv("CACHE_DIRECTORY");
 
-        if (stat(path, &st) < 0)
-                return -errno;
-        return st.st_mode & (S_IRWXG | S_IRWXO) ? -EPERM : 0;
+        return cache && *cache ? strndup(cache, strcspn(cache, ":")) : NULL;
 }
 
 int opcache_directory(const struct conf *conf, const char *name, char **ret)
 {
-        const char *cache = getenv("CACHE_DIRECTORY");
-        _cleanup_free_ char *path = NULL;
-        int r, length;
+        _cleanup_free_ char *cache = NULL;
+        struct stat st;
+        int r;
 
         *ret = NULL;
         if (!conf->opcache_file_cache)
                 return 0;
-        if (!cache || !*cache)
+        cache = cache_directory();
+        if (!cache)
                 return log_fail(STATUS_CONF, "OpcacheFileCache: the unit has no CacheDirectory=");
-        length = (int)strcspn(cache, ":"); /* the first of them, if the unit has several */
-        if (asprintf(&path, "%.*s", length, cache) < 0) {
-                path = NULL;
-                return log_fail(STATUS_SYSTEM, "OpcacheFileCache: %s", strerror(ENOMEM));
-        }
-        r = check_closed(path);
-        if (r == -EPERM)
+        if (stat(cache, &st) < 0)
+                return log_fail(STATUS_SYSTEM, "OpcacheFileCache: %s: %s", cache, strerror(errno));
+        if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
                 return log_fail(STATUS_CONF,
                                 "OpcacheFileCache: %s is open to others: the unit needs "
                                 "CacheDirectoryMode=0700",
-                                path);
-        if (r == 0) {
-                free(path);
-                if (asprintf(&path, "%.*s/%s", length, cache, name) < 0) {
-                        path = NULL;
-                        r = -ENOMEM;
-                }
+                                cache);
+        if (asprintf(ret, "%s/%s", cache, name) < 0) {
+                *ret = NULL;
+                return log_fail(STATUS_SYSTEM, "OpcacheFileCache: %s", strerror(ENOMEM));
         }
-        if (r == 0)
-                r = make(path, mode_for(conf->engine));
-        if (r < 0)
-                return log_fail(STATUS_SYSTEM, "OpcacheFileCache: %s: %s", cache, strerror(-r));
-        *ret = path;
-        path = NULL;
-        return 0;
+        r = make(*ret, mode_for(conf->engine));
+        return r < 0 ? log_fail(STATUS_SYSTEM, "OpcacheFileCache: %s: %s", *ret, strerror(-r)) : 0;
 }

@@ -7,7 +7,7 @@
 /*
  * Makes it below the service's cache directory ($CACHE_DIRECTORY), if the conf wants one: of that
  * name, so that what another image has compiled is not in it.
- * Returns 0 and the path, to be freed, or NULL if none is wanted; or the exit status after having
- * printed what is wrong.
+ * Returns 0, or the exit status after having printed what is wrong; *ret is to be freed either way,
+ * and NULL if none is wanted.
  */
 int opcache_directory(const struct conf *conf, const char *name, char **ret);

@@ -47,7 +47,7 @@ files() {
     "$dir/root/opt/x/share/fpm-waker"
   is "$status" 1 "texts that name another prefix: $output"
   for unit in "$dir"/root/opt/x/lib/systemd/*/*.service; do
-    program=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$unit")
+    program=$(sed -n 's/^ExecStart=\(\/[^ ]*\).*/\1/p' "$unit") # the others are on PATH
     [ -x "$dir/root$program" ] || fail "$unit starts $program"
   done
 }

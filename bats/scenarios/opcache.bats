@@ -11,7 +11,7 @@ setup_file() { prepare_engines; }
 
 setup() {
   start_test
-  began=$EPOCHREALTIME
+  export began=$EPOCHREALTIME
 }
 
 teardown() {
