@@ -31,8 +31,8 @@ dir    755                                      /etc/fpm-waker
 644    units/fpm-waker@.socket                  $(unitdir)/fpm-waker@.socket
 in     units/fpm-waker@.service.in              $(unitdir)/fpm-waker@.service
 644    units/fpm-waker-directories.service       $(unitdir)/fpm-waker-directories.service
-644    units/fpm-waker-slot-a@.target           $(unitdir)/fpm-waker-slot-a@.target
-644    units/fpm-waker-slot-b@.target           $(unitdir)/fpm-waker-slot-b@.target
+644    units/fpm-waker-engine-a@.target           $(unitdir)/fpm-waker-engine-a@.target
+644    units/fpm-waker-engine-b@.target           $(unitdir)/fpm-waker-engine-b@.target
 644    units/fpm-waker-native@.socket           $(unitdir)/fpm-waker-native@.socket
 in     units/fpm-waker-native@.service.in       $(unitdir)/fpm-waker-native@.service
 644    units/fpm-waker-nspawn@.socket           $(unitdir)/fpm-waker-nspawn@.socket

@@ -11,7 +11,7 @@ path=/run/fpm-waker/$vhost.sock
 setup() { start_test; }
 
 teardown() {
-  systemctl stop "${engines[@]/%/@$vhost.socket}" "fpm-waker-slot-"{a,b}"@$vhost.target"
+  systemctl stop "${engines[@]/%/@$vhost.socket}" "fpm-waker-engine-"{a,b}"@$vhost.target"
   end_test
 }
 

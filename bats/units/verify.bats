@@ -17,7 +17,7 @@ teardown() {
 @test "systemd-analyze verify is silent for all units" {
   local unit
   for unit in "${kinds[@]/%/@my-site.example.com.socket}" "${kinds[@]/%/@my-site.example.com.service}" \
-    fpm-waker-slot-{a,b}@my-site.example.com.target fpm-waker-directories.service; do
+    fpm-waker-engine-{a,b}@my-site.example.com.target fpm-waker-directories.service; do
     run systemd-analyze verify --man=no "$unit"
     is "$status $output" "0 " "$unit"
   done
