@@ -46,6 +46,59 @@ peers_of() {
     "$(printf '1 %s\n' rate p50_usec p99_usec worker_usec all_usec)"
 }
 
+@test "cold-wake: each engine, and what else starts it; each phase of ours" {
+  bench cold-wake
+  is "$(peers_of .)" "native: native launcher php-fpm php-fpm-sandbox socket-proxyd php-cgi ondemand
+docker: docker docker-wrapper docker-start docker-api docker-run docker-proxied docker-proxied-ping \
+docker-proxied-unix
+podman: podman podman-inherited
+nspawn: nspawn"
+  is "$(phases_of native)" 'boot launcher request systemd waker'
+  is "$(phases_of docker)" 'boot create engine entrypoint launcher request shim start systemd waker'
+}
+phases_of() {
+  awk -F '\t' -v peer="$1" '$2 == peer && sub(/^phase_/, "", $4) && sub(/_usec$/, "", $4) { print $4 }' "$samples" |
+    sort | xargs
+}
+
+@test "tiers: thaws and light wakes in each engine" {
+  bench tiers
+  is "$(peers_of .)" "$(
+    for engine in native docker podman nspawn; do
+      peers='frozen hot'
+      [ "$engine" != docker ] || peers+=' docker unpause'
+      echo "thaw, $engine: $peers"
+      echo "light wake, $engine: light hot"
+    done
+  )"
+}
+
+@test "wordpress: with and without files of OPcache" {
+  bench wordpress
+  is "$(peers_of 'cold|warm')" "cold: php-fpm php-fpm-files native native-files docker docker-files
+warm: php-fpm php-fpm-files native native-files docker docker-files"
+}
+
+@test "scale: boot, reload and wakes among many units, and many wakes at once" {
+  bench scale BENCH_UNITS=20 BENCH_AT_ONCE=5
+  is "$(peers_of .)" "host: 1 20
+wake, native: 1 20
+wake, Docker: 1 20
+each: php-fpm fpm-waker socket-proxyd socket-proxyd-sandbox
+at once: php-fpm fpm-waker socket-proxyd socket-proxyd-sandbox"
+}
+
+@test "memory: each tier, and what others do; stopped vhosts have no process" {
+  bench memory 'BENCH_VHOSTS=1 2'
+  is "$(peers_of .)" "$(
+    for number in 1 2; do
+      echo "$number: native hot native frozen native light native stopped php-fpm hot ondemand hot proxy hot \
+docker hot docker frozen docker light docker stopped docker-run hot docker-proxy hot"
+    done
+  )"
+  contains "$(<"$dir/bench.log")" '| processes of a stopped vhost | ≤ 0 | 0 | met |'
+}
+
 @test "a part that there is not is refused, before anything is set up" {
   run env BENCH_PARTS='tiers thaw' "$tree/bats/bench/bench"
   is "$status $output" "2 bench: BENCH_PARTS: there is no part thaw; there are \
