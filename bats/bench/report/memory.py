@@ -28,6 +28,10 @@ frozen vhost's memory is offered to the kernel, which takes it when it has a bet
 is a memory controller: this is what it holds as long as nobody else wants it.
 """
 
+PLOT = """All processes of that many vhosts, with what PID 1, the journal and the engine grow by (frozen as hot):
+
+"""
+
 
 def megabytes(kib):
     return kib * 1024 / 1e6
@@ -161,15 +165,16 @@ STYLES = {"native": "#1b7837", "docker": "#2166ac", "php-fpm": "#52606d", "ondem
 
 def figure(samples, directory):
     data, plots = {}, []
-    for index, peer in enumerate(labels(samples)):
+    for index, peer in enumerate(peer for peer in labels(samples) if not peer.endswith(" frozen")):
         group, tier = peer.split(" ")
         points = [(case, total(samples, case, peer)) for case in samples.cases() if peer in measured(samples, case)]
         data[f"line{index}"] = [f"{case} {value:.3f}" for case, value in points if value > 0] or ["1 NaN"]
         plots.append(f'$line{index} using 1:2 with linespoints lw 2 pt 7 ps 0.5 dt {TIERS.index(tier) + 1} '
-                     f'lc rgb "{STYLES[group]}" title "{LABELS[peer]}"')
-    commands = ('set logscale xy\nset xlabel "vhosts"\nset ylabel "MB"\nset key font ",11"\n'
-                "plot " + ", ".join(plots))
-    return draw(directory, "memory", "Memory of all processes, and what PID 1 and the engine grow by", commands, data)
+                     f'lc rgb "{STYLES[group]}" title "{LABELS[peer].replace("fpm-waker, ", "")}"')
+    numbers = [int(case) for case in samples.cases()]
+    commands = (f"set logscale xy\nset xrange [{min(numbers) * 0.8}:{max(numbers) * 1.25}]\n"
+                'set xlabel "vhosts"\nset ylabel "MB"\nset key font ",10"\nplot ' + ", ".join(plots))
+    return PLOT + draw(directory, "memory", "Memory of all vhosts", commands, data)
 
 
 def section(samples, directory):
