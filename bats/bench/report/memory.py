@@ -21,7 +21,7 @@ RATIOS = (("native hot", "php-fpm hot"), ("native hot", "proxy hot"), ("native l
 HELPERS_MB = 2
 INTRO = """## Memory
 
-That many vhosts at the same time in the same tier, with one page of 28 bytes and Debian's pool (pm = dynamic,
+That many vhosts at the same time in the same tier, with one small page and Debian's pool (pm = dynamic,
 2 workers at first), all on a freshly booted host that has nothing else to do. The figures are PSS: what
 processes share counts in equal parts for each of them. pm = ondemand is idle: only its master is there. A
 frozen vhost's memory is offered to the kernel, which takes it when it has a better use, and only where there

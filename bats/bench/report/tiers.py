@@ -11,7 +11,7 @@ LIMIT_MSEC = 3
 FROZEN, HOT, LIGHT, UNPAUSE = "frozen", "hot", "light", "docker unpause"
 INTRO = """## Thaw and light wake
 
-From connect() to the first byte of the answer of a page of 28 bytes, over the vhost's socket; milliseconds.
+From connect() to the first byte of a small answer, over the vhost's socket; milliseconds.
 Each request comes 20 ms after the vhost has reached its tier; hot: it has not left it, and is asked as
 seldom. docker unpause: a container paused by `docker pause`, where `docker unpause` comes first and counts,
 as in a script before a proxy. Ratios are those of the medians of the rounds.
