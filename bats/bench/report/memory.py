@@ -129,7 +129,8 @@ def helpers(samples, case):
     sizes = {kind: megabytes(mean(samples, case, "docker hot", f"kib {kind}")) for kind in HELPERS}
     words = ", ".join(f"{kind} {number(size)} MB" for kind, size in sizes.items() if size)
     return Target(f"helpers of a hot Docker vhost of {case}, MB (PSS)", sum(sizes.values()), HELPERS_MB,
-                  shortfall=f"It is {words}.")
+                  shortfall=f"It is {words}. " + ("What programs share counts fully where there is only one vhost."
+                                                  if case == "1" else ""))
 
 
 def promises(samples):

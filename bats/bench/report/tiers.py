@@ -63,7 +63,7 @@ def shortfall(samples, engine):
              "from then to the first byte": after}
     tails = {words: percentile(values, 0.99) / 1000 for words, values in tails.items()}
     costly = max(tails, key=tails.get)
-    return (f"Of that, the phase {costly} takes most: {number(tails[costly])} ms, 99th percentile. "
+    return (f"Measured apart, the phase {costly} takes most: {number(tails[costly])} ms, 99th percentile. "
             f"A hot vhost has a 99th percentile of {number(percentiles(samples, case, HOT)[3])} ms here.")
 
 
