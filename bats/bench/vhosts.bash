@@ -7,8 +7,6 @@
 www=/srv/bench
 page=$www/hello.php
 hello='hello from fpm-waker bench'
-declare -A unit_of=([native]=fpm-waker-native@ [docker]=fpm-waker@ [podman]=fpm-waker-podman@
-  [nspawn]=fpm-waker-nspawn@)
 
 set_up_page() {
   mkdir -p "$www" /etc/fpm-waker
@@ -38,6 +36,14 @@ vhost() {
     [ "$1" = native ] || echo "Volume=$www:$www:ro"
     printf '%s\n' "${@:3}"
   } >"/etc/fpm-waker/$2.conf"
+}
+
+# unit_of ENGINE NAME: without its suffix.
+unit_of() {
+  case $1 in
+    docker) echo "fpm-waker@$2" ;;
+    *) echo "fpm-waker-$1@$2" ;;
+  esac
 }
 
 vhost_socket() { echo "/run/fpm-waker/$1.sock"; }

@@ -11,7 +11,7 @@ LIMIT_MSEC = 3
 FROZEN, HOT, LIGHT, UNPAUSE = "frozen", "hot", "light", "docker unpause"
 INTRO = """## Thaw and light wake
 
-From connect() to the first byte of the answer of a page of 28 bytes, over the vhost's socket; milliseconds.
+From connect() to the first byte of a small answer, over the vhost's socket; milliseconds.
 Each request comes 20 ms after the vhost has reached its tier; hot: it has not left it, and is asked as
 seldom. docker unpause: a container paused by `docker pause`, where `docker unpause` comes first and counts,
 as in a script before a proxy. Ratios are those of the medians of the rounds.
@@ -63,7 +63,7 @@ def shortfall(samples, engine):
              "from then to the first byte": after}
     tails = {words: percentile(values, 0.99) / 1000 for words, values in tails.items()}
     costly = max(tails, key=tails.get)
-    return (f"Of that, the phase {costly} takes most: {number(tails[costly])} ms, 99th percentile. "
+    return (f"Measured apart, the phase {costly} takes most: {number(tails[costly])} ms, 99th percentile. "
             f"A hot vhost has a 99th percentile of {number(percentiles(samples, case, HOT)[3])} ms here.")
 
 
