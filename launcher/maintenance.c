@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,12 +19,11 @@
 #define FLAG_SUFFIX ".maintenance"
 #define PAGE_SUFFIX ".maintenance.html"
 
-/* --- who watches --------------------------------------------------------------------------- */
+/* --- who heeds it --------------------------------------------------------------------------- */
 
 struct maintenance {
         maintenance_changed_t changed;
         void *userdata;
-        sd_event_source *watch; /* of the directory */
         char *flag;
         char *page;
         bool is_on;
@@ -45,35 +42,8 @@ void maintenance_look(struct maintenance *maintenance)
         maintenance->changed(is_on, maintenance->userdata);
 }
 
-static int on_directory_changed(sd_event_source *source, const struct inotify_event *event,
-                                void *userdata)
-{
-        (void)source;
-        (void)event;
-        maintenance_look(userdata);
-        return 0;
-}
-
-static int watch_directory(struct maintenance *maintenance, sd_event *event)
-{
-        _cleanup_free_ char *path = strdup(maintenance->flag);
-        int r;
-
-        if (!path)
-                return -ENOMEM;
-        r = sd_event_add_inotify(event, &maintenance->watch, dirname(path),
-                                 IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM,
-                                 on_directory_changed, maintenance);
-        /* Of all users together, 128 processes may watch (fs.inotify.max_user_instances), and root
-         * is who counts for sandboxes too. `fpm-waker maintenance` speaks up anyhow. */
-        if (r == -EMFILE || r == -ENOSPC)
-                return 0;
-        /* What cannot be seen is not there. */
-        return r < 0 && r != -ENOENT && r != -EACCES ? r : 0;
-}
-
-int maintenance_new(struct maintenance **ret, sd_event *event, const char *stem,
-                    maintenance_changed_t changed, void *userdata)
+int maintenance_new(struct maintenance **ret, const char *stem, maintenance_changed_t changed,
+                    void *userdata)
 {
         struct maintenance *maintenance;
         int r = 0;
@@ -90,8 +60,6 @@ int maintenance_new(struct maintenance **ret, sd_event *event, const char *stem,
                 maintenance->page = NULL;
                 r = -ENOMEM;
         }
-        if (r == 0)
-                r = watch_directory(maintenance, event);
         if (r < 0) {
                 maintenance_free(maintenance);
                 return r;
@@ -129,7 +97,6 @@ void maintenance_free(struct maintenance *maintenance)
 {
         if (!maintenance)
                 return;
-        (void)sd_event_source_disable_unref(maintenance->watch);
         free(maintenance->flag);
         free(maintenance->page);
         free(maintenance);

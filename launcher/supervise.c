@@ -564,7 +564,9 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
         (void)source;
         (void)info;
-        if (supervisor->attempt.container && container_reload(supervisor->attempt.container))
+        maintenance_look(supervisor->maintenance);
+        if (!supervisor->stopping && supervisor->attempt.container &&
+            container_reload(supervisor->attempt.container))
                 return 0;
         /* A container that is not there yet reads the newest configuration by itself. */
         failing_hurry(supervisor->failing);
@@ -629,8 +631,8 @@ static int set_up(struct supervisor *supervisor)
                 r = failing_new(&supervisor->failing, supervisor->event, supervisor->responder,
                                 on_failing_event, supervisor);
         if (r >= 0 && supervisor->plan->stem)
-                r = maintenance_new(&supervisor->maintenance, supervisor->event,
-                                    supervisor->plan->stem, on_maintenance, supervisor);
+                r = maintenance_new(&supervisor->maintenance, supervisor->plan->stem,
+                                    on_maintenance, supervisor);
         if (r >= 0)
                 r = status_new(&supervisor->status, supervisor->event, supervisor->plan->vhost,
                                look, on_asked, supervisor);
