@@ -128,6 +128,37 @@ teardown() {
   [ "$took" -lt 2000 ] || fail "the next request took $took ms"
 }
 
+# neighbours LINE...: two native vhosts; what a script of the second one can do to the first one's worker
+# and shared memory is in $output. LINEs are for a drop-in of the second one.
+neighbours() {
+  local first
+  native_vhost first.example.com StopAfterSec=infinity
+  echo '<?php file_put_contents("/dev/shm/first", "secret"); echo " ", getmypid();' \
+    >"$www/who.php"
+  first=$(request "$socket" "$www/who.php")
+  native_vhost my-site.example.com StopAfterSec=infinity
+  [ $# = 0 ] || drop_in "$@"
+  cat >"$www/neighbour.php" <<PHP
+<?php
+\$worker = ${first##* };
+echo 'signal=', (int)posix_kill(\$worker, 0), ' sees=', (int)is_dir("/proc/\$worker"),
+  ' reads=', (int)is_readable('/dev/shm/first'), ' writes=', (int)(file_put_contents('/dev/shm/x', 'x') !== false);
+PHP
+  run request "$socket" "$www/neighbour.php"
+  systemctl stop fpm-waker-native@first.example.com.{socket,service}
+  rm -rf /etc/fpm-waker/first.example.com.* /srv/www/first.example.com
+}
+
+@test "vhosts do not see each other's processes and shared memory" {
+  neighbours
+  contains "$output" 'sees=0 reads=0 writes=1'
+}
+
+@test "a vhost with User= is a user of its own, which cannot signal others" {
+  neighbours User=shop
+  contains "$output" 'signal=0 sees=0 reads=0 writes=1'
+}
+
 @test "the sandbox is in effect" {
   native_vhost my-site.example.com StopAfterSec=infinity
   cat >"$www/sandbox.php" <<'PHP'
