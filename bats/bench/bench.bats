@@ -89,13 +89,9 @@ at once: php-fpm fpm-waker socket-proxyd socket-proxyd-sandbox"
 }
 
 @test "memory: each tier, and what others do; stopped vhosts have no process" {
-  bench memory 'BENCH_VHOSTS=1 2'
-  is "$(peers_of .)" "$(
-    for number in 1 2; do
-      echo "$number: native hot native frozen native light native stopped php-fpm hot ondemand hot proxy hot \
+  bench memory BENCH_VHOSTS=1
+  is "$(peers_of .)" "1: native hot native frozen native light native stopped php-fpm hot ondemand hot proxy hot \
 docker hot docker frozen docker light docker stopped docker-run hot docker-proxy hot"
-    done
-  )"
   contains "$(<"$dir/bench.log")" '| processes of a stopped vhost | ≤ 0 | 0 | met |'
 }
 
