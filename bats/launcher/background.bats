@@ -329,6 +329,8 @@ a_unit() {
   frozen '9:name=systemd:/b' ENOENT ''
 }
 
+is_thawed() { [ "$(systemctl show -P FreezerState "$1")" = running ]; }
+
 @test "frozen: by systemctl, itself or with its slice" {
   local unit
   a_unit "frozen-$$"
@@ -337,6 +339,8 @@ a_unit() {
     systemctl freeze "$unit"
     is "$("$background_test" frozen /sys/fs/cgroup "$cgroup")" 1 "$unit"
     systemctl thaw "$unit"
+    # That of a slice is over before its services' is, and no frozen one can be stopped.
+    wait_for is_thawed "frozen-$$.service"
   done
   systemctl stop "frozen-$$"
 }
