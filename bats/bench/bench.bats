@@ -31,15 +31,15 @@ peers_of() {
   is "$(peers_of .)" "$(
     for how in nginx straight; do
       for keep in close keep; do
-        echo "$how, unix, small, $keep, 1: php-fpm fpm-waker socket-proxyd"
-        echo "$how, unix, big, $keep, 4: php-fpm fpm-waker socket-proxyd"
+        echo "$how, unix, small, $keep, 1: php-fpm fpm-waker socket-proxyd spawn-fcgi"
+        echo "$how, unix, big, $keep, 4: php-fpm fpm-waker socket-proxyd spawn-fcgi"
       done
     done
     for keep in close keep; do
-      echo "nginx, tcp, small, $keep, 4: php-fpm fpm-waker socket-proxyd"
+      echo "nginx, tcp, small, $keep, 4: php-fpm fpm-waker socket-proxyd spawn-fcgi"
     done
     for keep in close keep; do
-      echo "system calls, $keep: php-fpm fpm-waker socket-proxyd"
+      echo "system calls, $keep: php-fpm fpm-waker socket-proxyd spawn-fcgi"
     done
   )"
   is "$(awk -F '\t' '$1 == "nginx, unix, small, close, 1" && $2 == "fpm-waker" { print $3, $4 }' "$samples")" \
