@@ -8,9 +8,10 @@ BARE, OURS, PROXY = "php-fpm", "fpm-waker", "socket-proxyd"
 INTRO = """## Request path
 
 The same php-fpm (pm = static, 16 workers) on its own socket, behind fpm-waker, and behind
-systemd-socket-proxyd; and php-cgi with 16 workers, started by spawn-fcgi; asked through nginx (by wrk) and straight; small: a page of 6 bytes, big: one of
-1 MiB; close: a connection for each request, keep: connections are kept alive. Ratios are to php-fpm on
-its own socket. Worker CPU is that of php-fpm's workers for a request; all CPU has the proxy's, too.
+systemd-socket-proxyd; and php-cgi with 16 workers, started by spawn-fcgi. Asked through nginx (by wrk)
+and straight; small: a page of 6 bytes, big: one of 1 MiB; close: a connection for each request, keep:
+connections are kept alive. Ratios are to php-fpm on its own socket. Worker CPU is that of the workers for
+a request; all CPU has the proxy's, too.
 """
 
 
