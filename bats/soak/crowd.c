@@ -202,10 +202,10 @@ static void learn(struct crowd *crowd, bool too_late)
 {
         const int64_t least = (int64_t)WIDE;
 
-        if ((crowd->step < 0) == too_late)
-                crowd->step += crowd->step / 2;
-        else
+        if ((crowd->step < 0) != too_late)
                 crowd->step = too_late ? -LESSON : LESSON;
+        else if (labs(crowd->step) < crowd->learned_max)
+                crowd->step += crowd->step / 2;
         crowd->learned += crowd->step;
         if (crowd->learned < least || crowd->learned > crowd->learned_max)
                 crowd->learned = crowd->learned < least ? least : crowd->learned_max;
@@ -339,13 +339,16 @@ static void *run(void *argument)
         crowd->last_end = now_nsec();
         crowd->aiming = true; /* so that the first phase is a burst */
         for (;;) {
-                if (is_over(crowd)) {
+                while (is_over(crowd)) {
                         if (atomic_load(&crowd->plan->enough))
                                 return NULL;
                         next_phase(crowd);
                 }
                 stop_if_due(crowd, now_nsec());
                 begin_due(crowd, now_nsec());
+                /* Requests that failed at once were the last of the phase: nothing would come. */
+                if (is_over(crowd))
+                        continue;
                 wait_for_clients(crowd, polls);
                 for (unsigned i = 0; i < crowd->n_clients; i++) {
                         enum outcome outcome;

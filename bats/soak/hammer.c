@@ -39,13 +39,11 @@ static const char usage[] =
     "                     one is not lost\n"
     "  --signal-every=MSEC  SIGQUIT, SIGTERM or SIGUSR2 to a random master that often\n"
     "  --stop=SIGNAL      vhosts do not end by themselves: send them this number when idle\n"
+    "  --losses=FILE      where each request is told that was not answered, default stderr\n"
     "  --progress=SECONDS print a line that often\n"
     "\n"
-    "Prints each request that was not answered on stderr, and a line for each vhost on stdout: "
-    "names\n"
-    "and numbers, the slowest answer in milliseconds. Exit status: 1 if a request was lost or "
-    "hung,\n"
-    "2 usage.\n";
+    "Prints a line for each vhost: names and numbers, the slowest answer in milliseconds.\n"
+    "Exit status: 1 if a request was lost or hung, 2 usage.\n";
 
 #define CROWDS_MAX 64
 

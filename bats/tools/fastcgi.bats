@@ -111,3 +111,9 @@ c.recv(1) # the rest is left unread: close() resets"
   run -1 request "$dir/none" "$script" --clients=2 --requests=5
   matches "$output" '^ok 0 lost 10 refused 10 slowest'
 }
+
+@test "the soak's hammer ends, though each request fails at once" {
+  run -1 timeout 20 "$build/test/hammer" --requests=100 "--losses=$dir/losses" \
+    "none,$dir/none,clients=2"
+  matches "$output" '^vhost none requests ([0-9]+) lost \1 hang 0 '
+}
