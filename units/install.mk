@@ -44,6 +44,7 @@ in     units/fpm-waker-podman@.service.in       $(userunitdir)/fpm-waker-podman@
 in     units/mysql.service.in                   $(sharedir)/mysql.service
 in     units/nginx.service.in                   $(sharedir)/nginx.service
 644    units/examples/docker.conf               $(sharedir)/examples/docker.conf
+644    units/examples/many-awake.conf           $(sharedir)/examples/many-awake.conf
 644    units/examples/native.conf               $(sharedir)/examples/native.conf
 644    units/examples/native.php-fpm.conf       $(sharedir)/examples/native.php-fpm.conf
 644    units/examples/nspawn.conf               $(sharedir)/examples/nspawn.conf

@@ -75,6 +75,17 @@ logged() { journal_of "$unit.service" --since="@$began" | grep -q -- "$1"; }
   is "$(grep -v '^ls: ' <<<"$output")" $'/sys/fs/cgroup\n/proc/self/oom_score_adj'
 }
 
+@test "the drop-in for many awake vhosts: no mounts of its own, and it serves" {
+  install -D -m 644 -t /etc/systemd/system/fpm-waker@my-site.example.com.service.d \
+    /usr/share/fpm-waker/examples/many-awake.conf
+  systemctl daemon-reload
+  vhost StopAfterSec=1s
+  contains "$(hello)" "hello from "
+  is "$(readlink "/proc/$(systemctl show -P MainPID "$unit.service")/ns/mnt")" "$(readlink /proc/1/ns/mnt)"
+  wait_for sleeps my-site.example.com
+  is "$(systemctl show -P Result "$unit.service")" success
+}
+
 @test "in its sandbox, fpm-waker sees that the container is paused, and for how long" {
   local seconds since took
   vhost StopAfterSec=2s
