@@ -339,14 +339,14 @@ static void *run(void *argument)
         crowd->last_end = now_nsec();
         crowd->aiming = true; /* so that the first phase is a burst */
         for (;;) {
-                while (is_over(crowd)) {
+                if (is_over(crowd)) {
                         if (atomic_load(&crowd->plan->enough))
                                 return NULL;
                         next_phase(crowd);
                 }
                 stop_if_due(crowd, now_nsec());
                 begin_due(crowd, now_nsec());
-                /* Requests that failed at once were the last of the phase: nothing would come. */
+                /* It was empty, or its last requests failed at once: nothing would come. */
                 if (is_over(crowd))
                         continue;
                 wait_for_clients(crowd, polls);
